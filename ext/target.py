@@ -1,0 +1,188 @@
+"""The Target: one machine at one moment, whichever backend holds it.
+
+Commands and the kernel model see nothing below this interface. A backend (a dump file, WinDbg's
+engine through pykd) gives memory, contexts, modules and symbols; what Windows means by the bytes
+is the kernel model's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from dumpkit.memory import AddressSpace
+from dumpkit.registers import Architecture, Context
+
+if TYPE_CHECKING:
+    from dumpkit.symbols.types import Type
+
+
+class Module(NamedTuple):
+    """A loaded image. `base` is a virtual address, `size` SizeOfImage in bytes."""
+
+    base: int
+    size: int
+    #: The debugger's name, as in `nt!`; unique in a target.
+    name: str
+    #: File name as the debugger shows it ("ntoskrnl.exe").
+    image_name: str
+    #: Path as the loader recorded it ("\\SystemRoot\\system32\\ntoskrnl.exe").
+    image_path: str
+    #: TimeDateStamp of the PE header: seconds since 1970, or a reproducible build's hash.
+    timestamp: int
+    #: CheckSum of the PE header.
+    checksum: int
+
+    @property
+    def end(self) -> int:
+        """First address behind the image."""
+        return self.base + self.size
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, int) and self.base <= address < self.base + self.size
+
+
+class UnloadedModule(NamedTuple):
+    """An image that was unloaded before the crash: `[base, end)` are the virtual addresses it had."""
+
+    base: int
+    end: int
+    name: str
+    #: FILETIME of the unload, 0 where the dump does not say.
+    time: int = 0
+
+
+class Bugcheck(NamedTuple):
+    """The stop code as the header has it (a triage dump's carries 0x10000000) and its four arguments."""
+
+    code: int
+    parameters: Tuple[int, int, int, int]
+
+
+class System(NamedTuple):
+    """What the target says of itself. Fields that it lacks are None; nothing is guessed."""
+
+    build: int
+    checked: bool
+    processors: int
+    product_type: Optional[int]
+    suite_mask: Optional[int]
+    #: Virtual addresses.
+    kernel_base: Optional[int]
+    ps_loaded_module_list: int
+    #: FILETIME (100 ns since 1601, UTC) of the dump.
+    system_time: Optional[int]
+    #: 100 ns units since boot.
+    uptime: Optional[int]
+    #: NtBuildLab: "19041.1.amd64fre.vb_release.191206-1406".
+    build_lab: Optional[str]
+    #: CmNtCSDVersion: 0, or the service pack's number in bits 8-15 (Windows 7 and before).
+    service_pack: int = 0
+
+
+class SymbolLocation(NamedTuple):
+    """A place named by the symbol before it: `module!name+displacement`; `module+displacement` where `name` is None."""
+
+    module: Module
+    name: Optional[str]
+    displacement: int
+
+    def __str__(self) -> str:
+        place = f"{self.module.name}!{self.name}" if self.name is not None else self.module.name
+        return f"{place}+0x{self.displacement:x}" if self.displacement else place
+
+
+class SourceLine(NamedTuple):
+    """A line of source; `displacement` is the distance in bytes from the line's first instruction."""
+
+    file: str
+    line: int
+    displacement: int
+
+
+class Symbols(ABC):
+    """Names, types and lines of a target's modules."""
+
+    @abstractmethod
+    def nearest(self, address: int) -> Optional[SymbolLocation]:
+        """The symbol at or before a virtual address, in its module; None outside every module."""
+
+    @abstractmethod
+    def address_of(self, name: str) -> int:
+        """The virtual address of `module!name` or `name`. Raises SymbolError, saying where it was looked for."""
+
+    @abstractmethod
+    def type(self, name: str, module: Optional[str] = None) -> Type:
+        """A type by name, from `module` (the kernel where None). Raises SymbolError."""
+
+    def source_line(self, address: int) -> Optional[SourceLine]:
+        """The source line of a virtual address, or None where no symbols give one."""
+        return None
+
+    def state(self, module: Module) -> str:
+        """The words that `lm` shows in brackets: "deferred", "no symbols", "pdb symbols" …"""
+        return "deferred"
+
+    def completions(self, prefix: str) -> Iterator[str]:
+        """Names that begin with `prefix` (`nt!Ke`), for the prompt; none where symbols are not loaded."""
+        return iter(())
+
+
+class Target(ABC):
+    """One machine at one moment."""
+
+    #: The dump's path, or what the backend calls itself.
+    name: str
+    architecture: Architecture
+    system: System
+    memory: AddressSpace
+    #: None where the target has no physical memory (a triage dump).
+    physical: Optional[AddressSpace]
+    symbols: Symbols
+    #: The processor that was current when the target stopped.
+    current_processor: int
+
+    @property
+    @abstractmethod
+    def modules(self) -> Sequence[Module]:
+        """The loaded images, ascending by base address."""
+
+    @property
+    @abstractmethod
+    def unloaded_modules(self) -> Sequence[UnloadedModule]:
+        """The unloaded images, newest first as the debugger lists them."""
+
+    @property
+    @abstractmethod
+    def bugcheck(self) -> Optional[Bugcheck]:
+        """The stop code, or None where the machine did not bugcheck."""
+
+    @abstractmethod
+    def context(self, processor: int) -> Context:
+        """The registers of a processor. Raises DumpkitError where the target does not hold them."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is damaged or missing in the target itself, one line each, for the user to be told on opening."""
+        return ()
+
+    def module_at(self, address: int) -> Optional[Module]:
+        """The loaded image that holds a virtual address, or None."""
+        modules = self.modules
+        index = bisect_right(self._bases, address) - 1
+        if index >= 0 and address in modules[index]:
+            return modules[index]
+        return None
+
+    def module_named(self, name: str) -> Optional[Module]:
+        """The loaded image of that debugger name, in any case, or None."""
+        wanted = name.lower()
+        return next((module for module in self.modules if module.name.lower() == wanted), None)
+
+    @property
+    def _bases(self) -> List[int]:
+        cached: Optional[List[int]] = self.__dict__.get("_module_bases")
+        if cached is None:
+            cached = self.__dict__["_module_bases"] = [module.base for module in self.modules]
+        return cached
