@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import Architecture, Context
 
 if TYPE_CHECKING:
+    from dumpkit.lists import ListWalk
+    from dumpkit.objects import BoundType
     from dumpkit.symbols.types import Type
 
 
@@ -124,6 +126,10 @@ class Symbols(ABC):
         """The words that `lm` shows in brackets: "deferred", "no symbols", "pdb symbols" …"""
         return "deferred"
 
+    def symbol_file(self, module: Module) -> Optional[str]:
+        """The file that a module's symbols were read from, or None where none is loaded."""
+        return None
+
     def completions(self, prefix: str) -> Iterator[str]:
         """Names that begin with `prefix` (`nt!Ke`), for the prompt; none where symbols are not loaded."""
         return iter(())
@@ -166,6 +172,32 @@ class Target(ABC):
     def notes(self) -> Sequence[str]:
         """What is damaged or missing in the target itself, one line each, for the user to be told on opening."""
         return ()
+
+    def type(self, name: str) -> BoundType:
+        """A type of the kernel ("_KTHREAD") or of a module ("amdppm!_FDO_DATA") over this target's memory.
+
+        Raises SymbolError.
+        """
+        from dumpkit.objects import BoundType, Space
+
+        space = self.__dict__.get("_object_space")
+        if space is None:
+            space = self.__dict__["_object_space"] = Space(self.memory, self._find_type)
+        known: Dict[str, BoundType] = self.__dict__.setdefault("_bound_types", {})
+        bound = known.get(name)
+        if bound is None:
+            bound = known[name] = BoundType(space, self._find_type(name))
+        return bound
+
+    def list(self, head: int, type: str, member: str, limit: int = 100_000, strict: bool = False) -> ListWalk:
+        """The records of a kernel list: `head` is the virtual address of its head, `member` the link in `type`."""
+        from dumpkit.lists import ListWalk
+
+        return ListWalk(self.type(type), head, member, limit, strict)
+
+    def _find_type(self, name: str) -> Type:
+        module, _, bare = name.rpartition("!")
+        return self.symbols.type(bare, module or None)
 
     def module_at(self, address: int) -> Optional[Module]:
         """The loaded image that holds a virtual address, or None."""
