@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from dumpkit.errors import DumpkitError
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import Architecture, Context
 
@@ -167,6 +168,22 @@ class Target(ABC):
     @abstractmethod
     def context(self, processor: int) -> Context:
         """The registers of a processor. Raises DumpkitError where the target does not hold them."""
+
+    def prcb_address(self, processor: int) -> int:
+        """The virtual address of a processor's KPRCB. Raises DumpkitError where the target does not tell it."""
+        raise DumpkitError(f"This target does not tell where the PRCB of processor {processor} is")
+
+    def thread_address(self, processor: int) -> int:
+        """The virtual address of the KTHREAD that ran on a processor. Raises DumpkitError, as `prcb_address`."""
+        raise DumpkitError(f"This target does not tell which thread ran on processor {processor}")
+
+    def process_address(self, processor: int) -> int:
+        """The virtual address of the KPROCESS whose address space a processor used. Raises DumpkitError likewise."""
+        raise DumpkitError(f"This target does not tell which process ran on processor {processor}")
+
+    def tagged_data(self, guid: str) -> Optional[bytes]:
+        """The secondary data that a driver or Windows left in the dump under a GUID (lower case, no braces), or None."""
+        return None
 
     @property
     def notes(self) -> Sequence[str]:
