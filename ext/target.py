@@ -182,7 +182,7 @@ class Target(ABC):
         raise DumpkitError(f"This target does not tell which process ran on processor {processor}")
 
     def tagged_data(self, guid: str) -> Optional[bytes]:
-        """The secondary data that a driver or Windows left in the dump under a GUID (lower case, no braces), or None."""
+        """The data that a driver or Windows left in the dump under a GUID (lower case, no braces), or None."""
         return None
 
     @property

@@ -188,8 +188,8 @@ def _number(data: Buffer, offset: int, size: int) -> Optional[int]:
     if size == 4:
         value = _U32.unpack_from(data, offset)[0]
         return None if value == _ABSENT_32 else value
-    # A byte is absent where the whole word around it is.
-    return None if _U32.unpack_from(data, offset & ~3)[0] == _ABSENT_32 else data[offset]
+    # A writer that sets its neighbours leaves a byte of the fill standing.
+    return None if data[offset] == b"PAGE"[offset & 3] else data[offset]
 
 
 def _record(data: Buffer, offset: int, size: int) -> Optional[bytes]:

@@ -1,0 +1,247 @@
+"""DumpTarget: what the kinds of crash dump have in common as a Target."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from mmap import mmap
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple, Union
+
+from dumpkit.dump.header import Header
+from dumpkit.errors import DumpFormatError, DumpkitError
+from dumpkit.kernel.module_names import name_modules
+from dumpkit.kernel.processors import MOST_PROCESSORS, Processors, build_lab
+from dumpkit.memory import AddressSpace
+from dumpkit.registers import BY_MACHINE, Context
+from dumpkit.target import Bugcheck, Module, System, Target, UnloadedModule
+
+if TYPE_CHECKING:
+    from dumpkit.dump.tagged import TaggedBlob
+    from dumpkit.kernel.debugger_data import DebuggerData
+    from dumpkit.kernel.loaded_modules import LoadedImage
+
+
+class DumpTarget(Target):
+    """A crash dump. Opening it reads its header; modules, memory and the rest are read when asked for.
+
+    A subclass says, for its kinds of dump, where memory, modules and debugger data are.
+    """
+
+    #: Where symbols are to be looked for; for whoever gives `symbols`.
+    symbol_path: Optional[str] = None
+    offline = False
+
+    def __init__(self, path: str, view: Union[bytes, mmap], header: Header, memory: AddressSpace) -> None:
+        """Raises DumpFormatError for a machine that is neither x64 nor ARM64."""
+        architecture = BY_MACHINE.get(header.machine)
+        if architecture is None:
+            raise DumpFormatError(f"Dump of an unknown machine (0x{header.machine:x}); dumpkit reads x64 and ARM64")
+        self.name = path
+        #: The file's bytes.
+        self.view = view
+        self.header = header
+        self.architecture = architecture
+        self.memory = memory
+        self.physical: Optional[AddressSpace] = None
+        from dumpkit.dump.no_symbols import NoSymbols
+
+        self.symbols = NoSymbols(self)
+        self._notes: List[str] = []
+        self._debugger_data: Optional[Tuple[Optional[DebuggerData]]] = None
+        self._modules: Optional[List[Module]] = None
+        self._unloaded_modules: Optional[List[UnloadedModule]] = None
+        self._system: Optional[System] = None
+        self._processor: Optional[int] = None
+        self._contexts: Dict[int, Context] = {}
+        self._tagged: Optional[List[TaggedBlob]] = None
+
+    def close(self) -> None:
+        """Let go of the file; memory cannot be read any more."""
+        if isinstance(self.view, mmap):
+            self.view.close()
+
+    # --- What a kind of dump says --------------------------------------------
+
+    @abstractmethod
+    def _read_debugger_data(self) -> Optional[DebuggerData]:
+        """The debugger data block; None, with a note, where it is missing or damaged."""
+
+    @abstractmethod
+    def _images(self) -> Sequence[LoadedImage]:
+        """The loaded images in the loader's order; damage is noted."""
+
+    @abstractmethod
+    def _unloaded(self) -> List[UnloadedModule]:
+        """The unloaded images, newest first; damage is noted."""
+
+    @abstractmethod
+    def _crash_processor(self) -> Optional[int]:
+        """The number of the processor that crashed, or None where the dump does not tell."""
+
+    @abstractmethod
+    def _service_pack(self) -> int:
+        """CmNtCSDVersion."""
+
+    @property
+    @abstractmethod
+    def end_of_dump(self) -> int:
+        """The file offset behind the dump itself, where tagged data may begin."""
+
+    # --- The machine ---------------------------------------------------------
+
+    @property
+    def debugger_data(self) -> Optional[DebuggerData]:
+        """The kernel's debugger data block, or None where the dump lacks it; `notes` then says why."""
+        if self._debugger_data is None:
+            self._debugger_data = (self._read_debugger_data(),)
+        return self._debugger_data[0]
+
+    @property
+    def processors(self) -> Processors:
+        """The processors by their KPRCBs. Raises DumpkitError where the debugger data block is missing."""
+        data = self.debugger_data
+        if data is None:
+            raise DumpkitError("The dump has no debugger data block, which would tell where the PRCBs are")
+        return Processors(self.memory, data, self.architecture, self.header.processors)
+
+    @property
+    def system(self) -> System:  # type: ignore[override]
+        """What the dump says of the system."""
+        if self._system is None:
+            header, data = self.header, self.debugger_data
+            listed = data["PsLoadedModuleList"] if data is not None else None
+            self._system = System(
+                build=header.minor_version,
+                checked=header.major_version == 0xC,
+                processors=header.processors,
+                product_type=header.product_type,
+                suite_mask=header.suite_mask,
+                kernel_base=self.kernel_base,
+                ps_loaded_module_list=header.ps_loaded_module_list or listed or 0,
+                system_time=header.system_time,
+                uptime=header.system_up_time,
+                build_lab=build_lab(self.memory, data) if data is not None else None,
+                service_pack=self._service_pack(),
+            )
+        return self._system
+
+    @property
+    def kernel_base(self) -> Optional[int]:
+        """The virtual address of the kernel's image, or None where the dump does not tell."""
+        data = self.debugger_data
+        if data is not None and data["KernBase"]:
+            return data["KernBase"]
+        module = self.module_named("nt")
+        return module.base if module is not None else None
+
+    @property
+    def bugcheck(self) -> Optional[Bugcheck]:
+        """The stop code of the header; None for 0, a dump of a machine that did not stop."""
+        header = self.header
+        if not header.bugcheck_code and not any(header.bugcheck_parameters):
+            return None
+        return Bugcheck(header.bugcheck_code, header.bugcheck_parameters)
+
+    # --- Processors ----------------------------------------------------------
+
+    @property
+    def current_processor(self) -> int:  # type: ignore[override]
+        """The number of the processor that crashed; 0, with a note, where the dump does not tell."""
+        if self._processor is None:
+            number = self._crash_processor()
+            if number is None or not 0 <= number < max(1, min(self.header.processors, MOST_PROCESSORS)):
+                if self.header.processors > 1:
+                    self._notes.append("The dump does not tell which processor crashed; processor 0 is taken for it.")
+                number = 0
+            self._processor = number
+        return self._processor
+
+    def prcb_address(self, processor: int) -> int:
+        """The virtual address of a processor's KPRCB. Raises DumpkitError where the dump does not tell it."""
+        self._check_processor(processor)
+        return self.processors.prcb(processor)
+
+    def thread_address(self, processor: int) -> int:
+        """The virtual address of the KTHREAD that ran on a processor. Raises DumpkitError likewise."""
+        return self.processors.thread(self.prcb_address(processor))
+
+    def process_address(self, processor: int) -> int:
+        """The virtual address of the KPROCESS whose address space a processor used. Raises DumpkitError likewise."""
+        return self.processors.process(self.thread_address(processor))
+
+    def context(self, processor: int) -> Context:
+        """The registers of a processor, from the header or its KPRCB, as the engine takes them.
+
+        Raises DumpkitError where the dump does not hold them.
+        """
+        context = self._contexts.get(processor)
+        if context is None:
+            self._check_processor(processor)
+            context = self._contexts[processor] = self._read_context(processor)
+        return context
+
+    def _check_processor(self, processor: int) -> None:
+        if not 0 <= processor < max(1, self.header.processors):
+            raise DumpkitError(f"{processor} is not a valid processor number")
+
+    def _read_context(self, processor: int) -> Context:
+        record = self.header.context_record
+        if processor != self.current_processor or record is None:
+            return self.processors.context(self.prcb_address(processor))
+        context = Context.from_bytes(self.architecture, record)
+        try:
+            return self.processors.with_special_registers(context, self.prcb_address(processor))
+        except DumpkitError:
+            # The special registers are more than a context has to hold.
+            return context
+
+    # --- Modules -------------------------------------------------------------
+
+    @property
+    def modules(self) -> Sequence[Module]:
+        """The loaded images, ascending by base address."""
+        if self._modules is None:
+            images = self._images()
+            self._modules = name_modules(images, self._base_among(images))
+        return self._modules
+
+    def _base_among(self, images: Sequence[LoadedImage]) -> Optional[int]:
+        """The base of the kernel: as the debugger data says, or the image that has the list of modules in its data."""
+        data = self.debugger_data
+        if data is not None and data["KernBase"]:
+            return data["KernBase"]
+        address = self.header.ps_loaded_module_list
+        if not address:
+            return None
+        return next((image.base for image in images if image.base <= address < image.base + image.size), None)
+
+    @property
+    def unloaded_modules(self) -> Sequence[UnloadedModule]:
+        """The unloaded images, newest first."""
+        if self._unloaded_modules is None:
+            self._unloaded_modules = self._unloaded()
+        return self._unloaded_modules
+
+    # --- Tagged data and damage ----------------------------------------------
+
+    @property
+    def tagged_blobs(self) -> Sequence[TaggedBlob]:
+        """The pieces of tagged data behind the dump, in the file's order."""
+        if self._tagged is None:
+            from dumpkit.dump.tagged import tagged_data
+
+            self._tagged, notes = tagged_data(self.view, self.end_of_dump)
+            self._notes += notes
+        return self._tagged
+
+    def tagged_data(self, guid: str) -> Optional[bytes]:
+        """The first piece of tagged data with a GUID (lower case, no braces), or None."""
+        for blob in self.tagged_blobs:
+            if blob.guid == guid:
+                return bytes(self.view[blob.offset : blob.offset + blob.available])
+        return None
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is damaged or missing in the dump, one line each; to say it, the modules and tagged data are read."""
+        _ = self.modules, self.unloaded_modules, self.tagged_blobs, self.current_processor
+        return tuple(self._notes)
