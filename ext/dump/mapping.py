@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from io import FileIO
 from mmap import ACCESS_READ, mmap
 from os import fstat
-from pathlib import Path
-from typing import BinaryIO, Union
+from typing import Union
 
 from dumpkit.errors import DumpkitError
 
@@ -16,13 +16,13 @@ def map_file(path: str) -> Union[bytes, mmap]:
     Raises DumpkitError where it cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
+        with FileIO(path) as file:
             return _mapping(file)
     except OSError as error:
         raise DumpkitError(f"Could not open dump file {path}: {error.strerror or error}") from error
 
 
-def _mapping(file: BinaryIO) -> Union[bytes, mmap]:
+def _mapping(file: FileIO) -> Union[bytes, mmap]:
     if not fstat(file.fileno()).st_size:
         # An empty file cannot be mapped, nor can what has no size, such as a pipe.
         return file.read()

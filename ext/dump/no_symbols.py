@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, Optional
+from typing import TYPE_CHECKING, NoReturn, Optional
 
 from dumpkit.errors import SymbolError
-from dumpkit.symbols.types import Type
 from dumpkit.target import Module, SymbolLocation, Symbols, Target
+
+if TYPE_CHECKING:
+    from dumpkit.symbols.types import Type
 
 
 class NoSymbols(Symbols):

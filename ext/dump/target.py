@@ -116,7 +116,7 @@ class DumpTarget(Target):
                 product_type=header.product_type,
                 suite_mask=header.suite_mask,
                 kernel_base=self.kernel_base,
-                ps_loaded_module_list=header.ps_loaded_module_list or listed or 0,
+                ps_loaded_module_list=listed or header.ps_loaded_module_list or 0,
                 system_time=header.system_time,
                 uptime=header.system_up_time,
                 build_lab=build_lab(self.memory, data) if data is not None else None,
