@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from struct import Struct
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple
 
 from dumpkit.dump.header import HEADER_SIZE, SUMMARY, Buffer, Header
 from dumpkit.dump.runs import LOST_RUNS, PAGE_SHIFT, PageRuns, place_runs
@@ -82,39 +82,30 @@ def _parse(header: Header, view: Buffer) -> BitmapHeader:
 def scan_bitmap(view: Buffer, offset: int, bits: int, limit: int = 1 << 62) -> Tuple[array[int], array[int]]:
     """The runs of set bits in the `bits` bits at `offset`: their first bits, and the bits behind their last.
 
-    No more than `limit` runs, the lowest.
+    No more than `limit` runs, the lowest. A chunk of bytes becomes one integer; exclusive-or with
+    itself shifted by one leaves the bits that differ from the bit before them, where runs begin and end.
     """
+    byte_bits = _bits_of_bytes()
     edges: array[int] = array("Q")
-    for edge in _edges(view, offset, bits):
-        edges.append(edge)
-        if len(edges) >= 2 * limit:
-            break
-    return edges[::2], edges[1::2]
-
-
-def _edges(view: Buffer, offset: int, bits: int) -> Iterator[int]:
-    """The numbers of the bits that differ from the bit before them (bit -1 and bit `bits` are 0), ascending.
-
-    A chunk of bytes becomes one integer; exclusive-or with itself shifted by one leaves its edges.
-    """
-    byte_edges = _bits_of_bytes()
     last = 0
     for first_bit in range(0, bits, _CHUNK * 8):
         width = min(_CHUNK * 8, bits - first_bit)
+        size = width + 7 >> 3
         start = offset + (first_bit >> 3)
-        word = int.from_bytes(view[start : start + (width + 7 >> 3)], "little")
-        word &= (1 << width) - 1
-        changes = (word ^ (word << 1 | last)) & (1 << width) - 1
+        ones = (1 << width) - 1
+        word = int.from_bytes(view[start : start + size], "little") & ones
+        changes = (word ^ (word << 1 | last)) & ones
         last = word >> width - 1
         if changes:
-            data = changes.to_bytes(width + 7 >> 3, "little")
-            for match in _NONZERO.finditer(data):
-                index = match.start()
-                base = first_bit + (index << 3)
-                for bit in byte_edges[data[index]]:
-                    yield base + bit
-    if last:
-        yield bits
+            data = changes.to_bytes(size, "little")
+            places = [match.start() for match in _NONZERO.finditer(data)]
+            edges.extend([first_bit + (place << 3) + bit for place in places for bit in byte_bits[data[place]]])
+            if len(edges) >= 2 * limit:
+                edges = edges[: 2 * limit]
+                break
+    if len(edges) & 1:
+        edges.append(bits)
+    return edges[::2], edges[1::2]
 
 
 def _bits_of_bytes() -> List[Tuple[int, ...]]:
