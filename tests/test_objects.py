@@ -10,9 +10,9 @@ from dumpkit.objects import Array, BoundType, EnumValue, MemberError, Record, Sp
 from dumpkit.symbols.isf import IsfFile
 from dumpkit.symbols.types import BaseType, Member, RecordType
 from flat_memory import FlatMemory
-from shared import SYMBOLS as SHARED_SYMBOLS
-from shared import needs_symbols
 
+from tests.shared import SYMBOLS as SHARED_SYMBOLS
+from tests.shared import needs_symbols
 from tests.symbols import isf_tables as tables
 
 BASE = 0xFFFF_8000_0000_1000

@@ -18,11 +18,11 @@ from random import Random
 from time import perf_counter
 from typing import List, Tuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from forge.dump_files import sparse_bitmap_dump
-from forge.memory import PAGE_SIZE, PhysicalPages, Run
-from forge.page_tables import PageTables
+from tests.forge.dump_files import sparse_bitmap_dump
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, Run
+from tests.forge.page_tables import PageTables
 
 RUNS = 10_000
 PAGES = 2 * 1024**3 // PAGE_SIZE

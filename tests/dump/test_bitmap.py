@@ -13,11 +13,12 @@ from dumpkit.dump.header import parse_header
 from dumpkit.dump.physical import open_physical
 from dumpkit.dump.runs import LOST_RUNS
 from dumpkit.errors import DumpFormatError
-from forge.dump_files import WRITERS, bitmap_dump, summary_dump
-from forge.header import BITMAP_FULL, BITMAP_KERNEL, SUMMARY, build_header
-from forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from tests.forge.dump_files import WRITERS, bitmap_dump, summary_dump
+from tests.forge.header import BITMAP_FULL, BITMAP_KERNEL, SUMMARY, build_header
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
 
 
 def some_memory() -> PhysicalPages:

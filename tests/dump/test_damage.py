@@ -11,9 +11,10 @@ from dumpkit.dump.header import HEADER_SIZE, parse_header
 from dumpkit.dump.physical import open_physical
 from dumpkit.errors import DumpFormatError, MemoryReadError
 from dumpkit.kernel.paging import VirtualMemory, paging_scheme
-from forge.dump_files import WRITERS
-from forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
-from forge.page_tables import PTE, PageTables, prototype_pte, transition_pte
+
+from tests.forge.dump_files import WRITERS
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
+from tests.forge.page_tables import PTE, PageTables, prototype_pte, transition_pte
 
 KERNEL = 0xFFFF_9000_0000_0000
 MOST_MEMORY = 200 << 20

@@ -9,9 +9,10 @@ from dumpkit.dump.full import read_runs
 from dumpkit.dump.header import parse_header
 from dumpkit.dump.physical import open_physical
 from dumpkit.errors import DumpFormatError
-from forge.dump_files import full_dump
-from forge.header import FULL, build_header
-from forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
+
+from tests.forge.dump_files import full_dump
+from tests.forge.header import FULL, build_header
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
 
 
 def some_dump() -> bytearray:

@@ -11,7 +11,8 @@ from dumpkit.dump.header import HEADER_SIZE, parse_header
 from dumpkit.errors import DumpFormatError
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import DUMPS, dump, needs_shared
+
+from tests.shared import DUMPS, dump, needs_shared
 
 
 def minimal_header() -> bytearray:

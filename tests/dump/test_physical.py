@@ -10,12 +10,13 @@ import pytest
 from dumpkit.dump.header import parse_header
 from dumpkit.dump.physical import PhysicalMemory, open_physical
 from dumpkit.errors import DumpFormatError, MemoryReadError
-from forge.dump_files import WRITERS, full_dump, sparse_bitmap_dump
-from forge.header import BITMAP_FULL, BITMAP_KERNEL, FULL, TRIAGE, build_header
-from forge.memory import PAGE_SIZE, PhysicalPages, Run, numbered_page
-from forge.page_tables import PageTables
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.forge.dump_files import WRITERS, full_dump, sparse_bitmap_dump
+from tests.forge.header import BITMAP_FULL, BITMAP_KERNEL, FULL, TRIAGE, build_header
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, Run, numbered_page
+from tests.forge.page_tables import PageTables
 
 
 def random_memory(seed: int, pages: int = 60) -> PhysicalPages:

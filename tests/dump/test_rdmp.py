@@ -9,9 +9,10 @@ from dumpkit.dump.header import parse_header
 from dumpkit.dump.physical import open_physical
 from dumpkit.dump.rdmp import read_runs
 from dumpkit.errors import DumpFormatError
-from forge.dump_files import rdmp_dump
-from forge.header import RDMP_COMPLETE, RDMP_KERNEL, RDMP_KERNEL_AND_USER
-from forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
+
+from tests.forge.dump_files import rdmp_dump
+from tests.forge.header import RDMP_COMPLETE, RDMP_KERNEL, RDMP_KERNEL_AND_USER
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
 
 PAGES = (1, 2, 3, 0x10, 0x2000, 0x2001)
 

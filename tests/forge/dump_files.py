@@ -13,7 +13,7 @@ from pathlib import Path
 from struct import pack
 from typing import BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
-from forge.header import (
+from tests.forge.header import (
     BITMAP_FULL,
     BITMAP_KERNEL,
     FULL,
@@ -24,7 +24,7 @@ from forge.header import (
     SUMMARY,
     build_header,
 )
-from forge.memory import PAGE_SIZE, PhysicalPages
+from tests.forge.memory import PAGE_SIZE, PhysicalPages
 
 BITMAP_OFFSET = 0x2038
 SUMMARY_BITMAP_OFFSET = 0x2028

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from forge.memory import PAGE_SIZE, PhysicalPages
+from tests.forge.memory import PAGE_SIZE, PhysicalPages
 
 VALID = 1
 WRITE = 1 << 1

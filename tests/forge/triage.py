@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from struct import pack, pack_into
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from forge.debugger_data import LAYOUT, build_debugger_data
-from forge.header import HEADER_SIZE, TRIAGE, X64, build_header
+from tests.forge.debugger_data import LAYOUT, build_debugger_data
+from tests.forge.header import HEADER_SIZE, TRIAGE, X64, build_header
 
 KERNEL_BASE = 0xFFFFF80010000000
 DEBUGGER_DATA = KERNEL_BASE + 0xC00B20

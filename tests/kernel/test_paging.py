@@ -20,9 +20,12 @@ from dumpkit.kernel.paging import (
     prototype_address,
 )
 from dumpkit.memory import AddressSpace
-from forge.dump_files import bitmap_dump
-from forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
-from forge.page_tables import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.forge.dump_files import bitmap_dump
+from tests.forge.memory import PAGE_SIZE, PhysicalPages, numbered_page
+from tests.forge.page_tables import (
     LARGE,
     PDE,
     PPE,
@@ -36,8 +39,6 @@ from forge.page_tables import (
     prototype_pte,
     transition_pte,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 KERNEL = 0xFFFF_9000_0000_0000
 SCHEMES = [X64_FOUR_LEVELS, X64_FIVE_LEVELS, ARM64_FOUR_LEVELS]

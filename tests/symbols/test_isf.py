@@ -20,9 +20,9 @@ from dumpkit.symbols.types import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shared import SYMBOLS as SHARED_SYMBOLS
-from shared import needs_symbols
 
+from tests.shared import SYMBOLS as SHARED_SYMBOLS
+from tests.shared import needs_symbols
 from tests.symbols import isf_tables as tables
 
 

@@ -15,9 +15,9 @@ from dumpkit.symbols.isf import IsfFile
 from dumpkit.symbols.isf_table import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shared import SYMBOLS as SHARED_SYMBOLS
-from shared import needs_symbols
 
+from tests.shared import SYMBOLS as SHARED_SYMBOLS
+from tests.shared import needs_symbols
 from tests.symbols import isf_tables as tables
 from tests.symbols.test_isf import walk
 
