@@ -31,7 +31,7 @@ def test_the_plain_fields_are_decoded() -> None:
     pack_into("<Q", data, 0x10, 0x1AD000)
     pack_into("<Q", data, 0x80, 0xFFFFF80512345678)
     pack_into("<IIQQII2Q", data, 0xF00, 0xC0000005, 0, 0, 0xFFFFF80511111111, 2, 0, 1, 0x10)
-    pack_into("<B", data, 0x104D, 0x41)
+    pack_into("<B", data, 0x104D, 0x29)
     data[0x104C], data[0x104E], data[0x104F] = 0, 0, 0
     data[0xFB0:0xFB8] = b"by hand\0"
     header = parse_header(bytes(data))
@@ -39,7 +39,7 @@ def test_the_plain_fields_are_decoded() -> None:
     assert header.kd_debugger_data_block == 0xFFFFF80512345678
     assert header.bugcheck_parameters == (1, 2, 3, 4)
     assert header.comment == "by hand"
-    assert header.kd_secondary_version == 0x41
+    assert header.kd_secondary_version == 0x29
     assert header.exception is not None
     assert header.exception.parameters == (1, 0x10)
 
