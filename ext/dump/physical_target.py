@@ -77,7 +77,8 @@ class PhysicalTarget(DumpTarget):
         record = self.header.context_record
         if record is None or self.debugger_data is None:
             return None
-        return self.processors.find(Context.from_bytes(self.architecture, record))
+        # The engine goes by the stack pointer alone.
+        return self.processors.find(Context.from_bytes(self.architecture, record).stack_pointer)
 
     def _service_pack(self) -> int:
         data = self.debugger_data

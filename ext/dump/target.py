@@ -6,7 +6,7 @@ from abc import abstractmethod
 from mmap import mmap
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple, Union
 
-from dumpkit.dump.header import Header
+from dumpkit.dump.header import DUMP_TYPES, Header
 from dumpkit.errors import DumpFormatError, DumpkitError
 from dumpkit.kernel.module_names import name_modules
 from dumpkit.kernel.processors import MOST_PROCESSORS, Processors, build_lab
@@ -36,6 +36,7 @@ class DumpTarget(Target):
         if architecture is None:
             raise DumpFormatError(f"Dump of an unknown machine (0x{header.machine:x}); dumpkit reads x64 and ARM64")
         self.name = path
+        self.kind = DUMP_TYPES[header.dump_type]
         #: The file's bytes.
         self.view = view
         self.header = header
@@ -184,9 +185,15 @@ class DumpTarget(Target):
             raise DumpkitError(f"{processor} is not a valid processor number")
 
     def _read_context(self, processor: int) -> Context:
-        record = self.header.context_record
-        if processor != self.current_processor or record is None:
-            return self.processors.context(self.prcb_address(processor))
+        # As the engine does: the KPRCB's registers where it can be found through KiProcessorBlock. The header's
+        # may be others, those of the exception; they are taken where the dump has no more than the crashed processor.
+        try:
+            processors = self.processors
+            return processors.context(processors.prcb(processor))
+        except DumpkitError:
+            record = self.header.context_record
+            if processor != self.current_processor or record is None:
+                raise
         context = Context.from_bytes(self.architecture, record)
         try:
             return self.processors.with_special_registers(context, self.prcb_address(processor))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from dumpkit.kernel.loaded_modules import LoadedImage
 
 
+#: The engine's words for a processor that such a dump has nothing of.
+_SINGLE_PROCESSOR = "Can't switch processors on a single processor kernel triage dump"
+
+
 class TriageTarget(DumpTarget):
     """A dump of type 4: pieces of virtual memory, and lists of the modules."""
 
@@ -67,15 +71,15 @@ class TriageTarget(DumpTarget):
                 raise
             if processor == self.current_processor and self.triage.tables.prcb_offset:
                 return PRCB_ADDRESS
-            raise DumpkitError("Can't switch processors on a single processor kernel triage dump") from error
+            raise DumpkitError(_SINGLE_PROCESSOR) from error
 
     def _read_context(self, processor: int) -> Context:
-        # Where the dump holds the PRCBs of all processors, the engine takes the registers of the crashed one from
-        # there too; the header's are then those of the exception. Without them, it has the header's alone.
         try:
-            return self.processors.context(super().prcb_address(processor))
-        except DumpkitError:
             return super()._read_context(processor)
+        except DumpkitError as error:
+            if processor == self.current_processor:
+                raise
+            raise DumpkitError(_SINGLE_PROCESSOR) from error
 
     def thread_address(self, processor: int) -> int:
         """The virtual address of the KTHREAD that ran on a processor. Raises DumpkitError likewise."""

@@ -113,7 +113,7 @@ def _image(memory: AddressSpace, entry: int, build: int) -> Optional[LoadedImage
     path = _unicode_string(memory, data, _FULL_DLL_NAME) or _unicode_string(memory, data, _BASE_DLL_NAME)
     header = image_header(memory, base)
     if header is not None:
-        return LoadedImage(base, size or header.size, path, header.timestamp, header.checksum)
+        return LoadedImage(base, header.size or size, path, header.timestamp, header.checksum)
     timestamp = checksum = 0
     if len(data) == _ENTRY_SIZE:
         checksum = unpack_from("<I", data, _CHECK_SUM)[0]

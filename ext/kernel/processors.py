@@ -107,20 +107,16 @@ class Processors:
             values[name] = unpack_from(_WORDS[size], data, place)[0]
         return Context(self._architecture, values)
 
-    def find(self, context: Context) -> Optional[int]:
-        """The number of the processor that saved these registers, or None where none did."""
+    def find(self, stack_pointer: int) -> Optional[int]:
+        """The number of the processor that saved this stack pointer, or None where none did."""
         for number in range(self.count):
             try:
-                saved = self._saved_position(self.prcb(number))
+                record = self._context_record(self.prcb(number))
             except DumpkitError:
                 continue
-            if saved == (context.instruction_pointer, context.stack_pointer):
+            if Context.from_bytes(self._architecture, record).stack_pointer == stack_pointer:
                 return number
         return None
-
-    def _saved_position(self, prcb: int) -> Tuple[int, int]:
-        saved = Context.from_bytes(self._architecture, self._context_record(prcb))
-        return saved.instruction_pointer, saved.stack_pointer
 
 
 def build_lab(memory: AddressSpace, data: DebuggerData) -> Optional[str]:
