@@ -37,6 +37,7 @@ class DumpTarget(Target):
             raise DumpFormatError(f"Dump of an unknown machine (0x{header.machine:x}); dumpkit reads x64 and ARM64")
         self.name = path
         self.kind = DUMP_TYPES[header.dump_type]
+        self.kind = DUMP_TYPES[header.dump_type]
         #: The file's bytes.
         self.view = view
         self.header = header

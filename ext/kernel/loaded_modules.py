@@ -8,7 +8,7 @@ here because modules must be known before any symbol file can be looked for.
 from __future__ import annotations
 
 from struct import Struct, unpack_from
-from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.memory import PAGE_SIZE, AddressSpace
@@ -19,6 +19,8 @@ MOST_IMAGES = 4096
 LONGEST_PATH = 0x2000
 
 _ENTRY_SIZE = 0xA0
+#: Without the names an entry is of no use.
+_LEAST_SIZE = 0x68
 _LINKS = Struct("<QQ")
 _DLL_BASE = 0x30
 _SIZE_OF_IMAGE = 0x40
@@ -49,16 +51,15 @@ def loaded_images(memory: AddressSpace, head: int, build: int, notes: List[str])
     A damaged list is walked from both ends; what is damaged or missing is added to `notes`, one line
     each. The walk is bounded and ends in loops.
     """
-    forward, broken = _walk(memory, head, forward=True)
-    entries = forward
+    entries, broken = _walk(memory, head, forward=True, known={})
     if broken is not None:
-        backward, also = _walk(memory, head, forward=False, seen=set(forward))
-        entries = forward + backward[::-1]
+        backward, also = _walk(memory, head, forward=False, known=entries)
         notes.append(
-            f"The list of loaded modules (PsLoadedModuleList, {head:016x}) is damaged: {broken}; {len(forward)} modules"
+            f"The list of loaded modules (PsLoadedModuleList, {head:016x}) is damaged: {broken}; {len(entries)} modules"
             f" were found from its start and {len(backward)} from its end{f' ({also})' if also else ''}."
         )
-    images = [image for image in (_image(memory, entry, build) for entry in entries) if image is not None]
+        entries.update(reversed(list(backward.items())))
+    images = [_image(memory, record, build) for record in entries.values()]
     nameless = sum(not image.path for image in images)
     if nameless:
         notes.append(f"The names of {nameless} of {len(images)} loaded modules are not in the dump.")
@@ -66,59 +67,53 @@ def loaded_images(memory: AddressSpace, head: int, build: int, notes: List[str])
 
 
 def _walk(
-    memory: AddressSpace, head: int, forward: bool, seen: Optional[Set[int]] = None
-) -> Tuple[List[int], Optional[str]]:
-    """The entries' virtual addresses up to the head again, and why the walk ended before, or None.
+    memory: AddressSpace, head: int, forward: bool, known: Mapping[int, bytes]
+) -> Tuple[Dict[int, bytes], Optional[str]]:
+    """The list's entries by virtual address, and why the walk ended before the head, or None.
 
-    An entry that is in `seen` already ends the walk without being one more.
+    An entry that is `known` already ends the walk without being one more.
     """
     side = 0 if forward else 1
     link = "Flink" if forward else "Blink"
-    known = set() if seen is None else seen
-    entries: List[int] = []
+    entries: Dict[int, bytes] = {}
     try:
         entry = _LINKS.unpack(memory.read(head, _LINKS.size))[side]
     except MemoryReadError as error:
         return entries, f"its head cannot be read ({error.reason})"
     previous = head
     while entry != head:
-        if entry in known:
+        if entry in entries or entry in known:
             return entries, f"the {link} of the entry at {previous:016x} leads back into the list"
         if len(entries) == MOST_IMAGES:
             return entries, f"it has more than {MOST_IMAGES} entries"
-        try:
-            links = _LINKS.unpack(memory.read(entry, _LINKS.size))
-            plausible = _is_entry(memory, entry)
-        except MemoryReadError as error:
-            return entries, f"the entry at {entry:016x}, the {link} of {previous:016x}, cannot be read ({error.reason})"
-        if not plausible:
+        record = memory.read_prefix(entry, _ENTRY_SIZE)
+        if len(record) < _LEAST_SIZE:
+            reason = memory.explain(entry + len(record))
+            return entries, f"the entry at {entry:016x}, the {link} of {previous:016x}, cannot be read ({reason})"
+        if not _is_entry(record):
             return entries, f"the {link} at {previous:016x} leads to {entry:016x}, which is no module"
-        known.add(entry)
-        entries.append(entry)
-        previous, entry = entry, links[side]
+        entries[entry] = record
+        previous, entry = entry, _LINKS.unpack_from(record)[side]
     return entries, None
 
 
-def _is_entry(memory: AddressSpace, entry: int) -> bool:
-    base = memory.u64(entry + _DLL_BASE)
+def _is_entry(record: bytes) -> bool:
+    base: int = unpack_from("<Q", record, _DLL_BASE)[0]
     return base >= PAGE_SIZE and not base & (PAGE_SIZE - 1)
 
 
-def _image(memory: AddressSpace, entry: int, build: int) -> Optional[LoadedImage]:
-    data = memory.read_prefix(entry, _ENTRY_SIZE)
-    if len(data) < _BASE_DLL_NAME + _UNICODE_STRING.size:
-        return None
-    base: int = unpack_from("<Q", data, _DLL_BASE)[0]
-    size: int = unpack_from("<I", data, _SIZE_OF_IMAGE)[0]
-    path = _unicode_string(memory, data, _FULL_DLL_NAME) or _unicode_string(memory, data, _BASE_DLL_NAME)
+def _image(memory: AddressSpace, record: bytes, build: int) -> LoadedImage:
+    base: int = unpack_from("<Q", record, _DLL_BASE)[0]
+    size: int = unpack_from("<I", record, _SIZE_OF_IMAGE)[0]
+    path = _unicode_string(memory, record, _FULL_DLL_NAME) or _unicode_string(memory, record, _BASE_DLL_NAME)
     header = image_header(memory, base)
     if header is not None:
         return LoadedImage(base, header.size or size, path, header.timestamp, header.checksum)
     timestamp = checksum = 0
-    if len(data) == _ENTRY_SIZE:
-        checksum = unpack_from("<I", data, _CHECK_SUM)[0]
+    if len(record) == _ENTRY_SIZE:
+        checksum = unpack_from("<I", record, _CHECK_SUM)[0]
         if build >= _FIRST_BUILD_WITH_TIME:
-            timestamp = unpack_from("<I", data, _TIME_DATE_STAMP)[0]
+            timestamp = unpack_from("<I", record, _TIME_DATE_STAMP)[0]
     return LoadedImage(base, size, path, timestamp, checksum)
 
 
