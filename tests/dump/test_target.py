@@ -190,6 +190,7 @@ def test_a_triage_dump_is_a_target_too(opened: OpenBytes) -> None:
     drivers = (Driver(KERNEL_BASE, 0x1000000, "ntoskrnl.exe"), Driver(KERNEL_BASE - 0x10000, 0x2000, "a-b.sys"))
     target = opened(TriageFile(processors=8, processor=5, drivers=drivers, service_pack=0x200).build())
     assert [m.name for m in target.modules] == ["a_b", "nt"]
+    assert target.kind == "triage dump (minidump)"
     assert target.architecture is X64
     assert target.physical is None
     assert target.current_processor == 5
