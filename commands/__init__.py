@@ -1,1 +1,27 @@
-"""placeholder"""
+"""The commands: one file each, or one for a close family.
+
+`INDEX` says which module registers a name, so that running one command imports one module; a test
+holds it against what the modules register.
+"""
+
+from __future__ import annotations
+
+from typing import Dict
+
+_MODULES: Dict[str, str] = {
+    "bugcheck": ".bugcheck",
+    "display": "d db dw dW dd dc dq dp df dD da du dds dqs dps dqp dpp dqa dpa dqu dpu",
+    "di": "di dumpinfo",
+    "formats": ".formats ? ??",
+    "help": "help .help hh .hh",
+    "modules": "lm",
+    "processors": "~",
+    "registers": "r",
+    "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $<",
+    "stack": "k kb kc kn kp kP kv kf kL",
+    "unassemble": "u ub",
+    "vertarget": "vertarget version .time",
+}
+
+#: name of a command -> module in this package
+INDEX: Dict[str, str] = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -141,6 +141,8 @@ class Target(ABC):
 
     #: The dump's path, or what the backend calls itself.
     name: str
+    #: What sort of target it is, in words: "triage dump (minidump)", "live kernel".
+    kind: str
     architecture: Architecture
     system: System
     memory: AddressSpace

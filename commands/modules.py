@@ -1,0 +1,188 @@
+"""`lm`: the loaded and unloaded images."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Iterator, List, Optional, Tuple
+
+from dumpkit.clock import Zone, link_time
+from dumpkit.errors import CommandError
+from dumpkit.numbers import quoted
+from dumpkit.output import Hex, Line, Span
+from dumpkit.record import Record
+from dumpkit.registry import Text, command
+from dumpkit.session import Session
+from dumpkit.target import Module
+
+_HEADING = "start             end                 module name"
+#: The language and code page pairs that the engine looks for in version resources.
+_TRANSLATIONS = "    Translations:     0000.04b0 0000.04e4 0409.04b0 0409.04e4"
+
+
+class LoadedModule(Record):
+    """A row of `lm`; addresses are virtual, `end` is the first one behind the image."""
+
+    start: Hex
+    end: Hex
+    name: str
+    image_name: str
+    image_path: str
+    timestamp: Hex
+    checksum: Hex
+    #: "deferred", "no symbols", "pdb symbols" …
+    symbols: str
+    #: The symbol file, where one is loaded.
+    symbol_file: Optional[str] = None
+
+
+class UnloadedRow(Record):
+    """A row of the unloaded list."""
+
+    start: Hex
+    end: Hex
+    name: str
+
+
+class ModuleList(Record):
+    """What `lm` shows; `unloaded` is None where it was not asked for."""
+
+    modules: Tuple[LoadedModule, ...]
+    unloaded: Optional[Tuple[UnloadedRow, ...]]
+    _options: str = ""
+    _zone: Zone = Zone()
+
+
+class _Query:
+    """The options of one call: letters, then `a ADDRESS` or `m PATTERN`."""
+
+    letters = "1Dcefiklnoptuv"
+
+    def __init__(self, session: Session, text: str) -> None:
+        self.options = ""
+        self.address: Optional[int] = None
+        self.pattern: Optional[str] = None
+        #: Whether the pattern is for the image's path instead of the module's name.
+        self.by_path = False
+        while text:
+            letter, rest = text[0], text[1:].lstrip()
+            if letter == "a":
+                self.address, text = session.evaluate_prefix(rest)
+                text = text.lstrip()
+            elif letter in "mM":
+                if not rest:
+                    raise CommandError(f"lm: {letter} needs a pattern behind it, as in lm {letter} nt*")
+                self.pattern, _, text = rest.partition(" ")
+                self.by_path = letter == "M"
+                text = text.lstrip()
+            elif letter in self.letters:
+                self.options += letter
+                text = rest
+            else:
+                raise CommandError(
+                    f"lm: unknown option '{letter}'", "lm[1fntvuklo] [a ADDRESS] [m NAME-PATTERN] [M PATH-PATTERN]"
+                )
+
+    def accepts(self, module: Module) -> bool:
+        if self.address is not None and self.address not in module:
+            return False
+        if self.pattern is not None:
+            subject = module.image_path if self.by_path else module.name
+            return fnmatchcase(subject.lower(), self.pattern.lower())
+        # User-mode images stand below the middle of the address space.
+        is_kernel = module.base >> 63 == 1
+        return not ("u" in self.options and is_kernel) and not ("k" in self.options and not is_kernel)
+
+
+def _state(row: LoadedModule) -> str:
+    """The symbol state in its column, the symbol file behind it."""
+    state = f"{'(' + row.symbols + ')':<23}"
+    return f"{state}{row.symbol_file}" if row.symbol_file else state
+
+
+def _row(row: LoadedModule, options: str, zone: Zone) -> Line:
+    place = f"{quoted(row.start)} {quoted(row.end)}   "
+    name = Span(f"{row.name:<8}", "symbol", f"lmvm {row.name}")
+    if "f" in options or "n" in options or "t" in options:
+        image = row.image_path if "f" in options else row.image_name if "n" in options else ""
+        return (place, name, f" {image}" + (f" {link_time(row.timestamp, zone)}" if "t" in options else ""))
+    return (place, name, f"   {_state(row)}")
+
+
+def _details(row: LoadedModule, zone: Zone) -> Iterator[str]:
+    if row.symbols != "deferred":
+        yield f"    Loaded symbol image file: {row.image_name}"
+    yield f"    Image path: {row.image_path}"
+    yield f"    Image name: {row.image_name}"
+    yield f"    Timestamp:        {link_time(row.timestamp, zone)}"
+    yield f"    CheckSum:         {row.checksum:08X}"
+    yield f"    ImageSize:        {row.end - row.start:08X}"
+    yield _TRANSLATIONS
+
+
+def module_lines(result: ModuleList) -> Iterator[Line]:
+    options, zone = result._options, result._zone
+    if "1" in options:
+        yield from (row.name for row in result.modules)
+        return
+    yield (Span(_HEADING, "heading"),)
+    for row in result.modules:
+        yield _row(row, options, zone)
+        if "v" in options:
+            yield from _details(row, zone)
+    if not result.unloaded:
+        return
+    yield ""
+    yield (Span("Unloaded modules:", "heading"),)
+    for gone in result.unloaded:
+        yield f"{quoted(gone.start)} {quoted(gone.end)}   {gone.name:<8}"
+        if "v" in options:
+            yield "    Timestamp: unavailable (00000000)"
+            yield "    Checksum:  00000000"
+            yield f"    ImageSize:  {gone.end - gone.start:08X}"
+
+
+@command(
+    "lm",
+    category="Modules",
+    summary="Loaded and unloaded images",
+    arguments=(Text("query", "options and patterns, as below", holds="module"),),
+    render=module_lines,
+    glued=True,
+)
+def lm(session: Session, query: str = "") -> ModuleList:
+    """Lists the images by address, and the unloaded ones where nothing narrows the list.
+
+    lm m PATTERN   names that match (* ? [] in any case); lm M PATTERN the path
+    lm a ADDRESS   the image that holds an address
+    v  details     f  full paths     n  image names     t  timestamps
+    1  bare names  k  kernel only    u  user only       l o e  with symbols loaded, or a problem with them
+
+    The letters may stand together: lmvm nt, lm1m usb*.
+    """
+    target = session.dump
+    wanted = _Query(session, query)
+    rows: List[LoadedModule] = []
+    for module in target.modules:
+        if not wanted.accepts(module):
+            continue
+        state = target.symbols.state(module)
+        if any(letter in wanted.options for letter in "loe") and state == "deferred":
+            continue
+        rows.append(
+            LoadedModule(
+                Hex(module.base),
+                Hex(module.end),
+                module.name,
+                module.image_name,
+                module.image_path,
+                Hex(module.timestamp),
+                Hex(module.checksum),
+                state,
+                target.symbols.symbol_file(module),
+            )
+        )
+    narrowed = wanted.pattern is not None or wanted.address is not None or "k" in wanted.options
+    unloaded = None
+    if not narrowed and "u" not in wanted.options:
+        unloaded = tuple(UnloadedRow(Hex(gone.base), Hex(gone.end), gone.name) for gone in target.unloaded_modules)
+    return ModuleList(tuple(rows), unloaded, wanted.options, session.zone)

@@ -1,0 +1,87 @@
+"""`r`: the current registers and the instruction that they stand at."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterator, Optional, Tuple
+
+from dumpkit.code import current_line
+from dumpkit.errors import CommandError, ExpressionError, RegisterError
+from dumpkit.output import Hex
+from dumpkit.record import Record
+from dumpkit.register_text import register_lines, register_text
+from dumpkit.registers import Context
+from dumpkit.registry import Text, command
+from dumpkit.session import Session
+
+
+class Registers(Record):
+    """The registers of the current context; `location` and `instruction` stand for its instruction pointer."""
+
+    processor: int
+    values: Dict[str, Hex]
+    location: Optional[str]
+    instruction: str
+    _context: Context
+
+
+class SomeRegisters(Record):
+    """The registers that were asked for, as text and as numbers."""
+
+    values: Dict[str, Hex]
+    texts: Tuple[str, ...]
+
+
+def registers_lines(result: object) -> Iterator[str]:
+    if isinstance(result, SomeRegisters):
+        yield " ".join(result.texts)
+    elif isinstance(result, Registers):
+        yield from register_lines(result._context)
+        if result.location is not None:
+            yield f"{result.location}:"
+        yield result.instruction
+
+
+def _value(session: Session, name: str) -> int:
+    return session.pseudo_register(name[1:]) if name.startswith("$") else session.context[name]
+
+
+def _named(session: Session, names: str) -> SomeRegisters:
+    values: Dict[str, Hex] = {}
+    texts = []
+    for match in re.finditer(r"@?([^\s,]+)(\s*,\s*)?", names):
+        name = match.group(1).lower()
+        if "=" in name or ":" in name:
+            raise CommandError("r shows registers; dumpkit never changes a target", "r [NAME, ...]")
+        try:
+            values[name] = Hex(_value(session, name))
+        except RegisterError as error:
+            raise ExpressionError("Bad register error", match.end(1), names, caret=True) from error
+        if match.group(2) is None and match.end() < len(names):
+            raise ExpressionError("Syntax error", match.end() + 1, names, caret=True)
+        plain = name.startswith("$")
+        texts.append(f"{name}={values[name]:016x}" if plain else register_text(session.context, name))
+    return SomeRegisters(values, tuple(texts))
+
+
+@command(
+    "r",
+    category="Stack",
+    summary="The registers and the current instruction",
+    arguments=(Text("names", "registers, parts and flags, with commas between them: rax, al, zf, $ip"),),
+    render=registers_lines,
+)
+def r(session: Session, names: str = "") -> object:
+    """Shows the registers of the current context (see ~Ns, .trap, .cxr, .frame), and the instruction it stands at."""
+    if names:
+        return _named(session, names)
+    context = session.context
+    target = session.dump
+    place = target.symbols.nearest(context.instruction_pointer)
+    return Registers(
+        session.processor,
+        {name: Hex(value) for name, value in context.values.items()},
+        str(place) if place is not None else None,
+        current_line(target, context),
+        context,
+    )

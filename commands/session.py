@@ -1,0 +1,162 @@
+"""Commands that concern the session itself: `.echo`, `n`, `q`, logs and command files."""
+
+from __future__ import annotations
+
+from typing import Iterator, List
+
+from dumpkit.arguments import take_word
+from dumpkit.errors import CommandError
+from dumpkit.record import Record
+from dumpkit.registry import Text, Word, command
+from dumpkit.script import run_block, run_lines
+from dumpkit.session import Session
+
+
+class Message(Record):
+    """A line of text."""
+
+    text: str
+
+
+def message_lines(result: Message) -> Iterator[str]:
+    yield result.text
+
+
+@command(
+    ".echo",
+    category="Session",
+    summary="Prints its text",
+    arguments=(Text("text", "what to print; in double quotes, a ; does not end it", holds="nothing"),),
+    render=message_lines,
+    needs_target=False,
+    raw=True,
+)
+def echo(session: Session, text: str = "") -> Message:
+    """Prints its text as it stands, without the double quotes around it."""
+    return Message(text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
+
+
+@command(
+    "q",
+    aliases=("qq", "qd", "quit", "exit"),
+    category="Session",
+    summary="Ends the session",
+    needs_target=False,
+    silent=True,
+)
+def quit_session(session: Session) -> None:
+    """Ends the session; in a command file, nothing behind it is run."""
+    session.ended = True
+
+
+@command(
+    "n",
+    category="Session",
+    summary="Shows or sets the base of numbers",
+    arguments=(Text("base", "8, 10 or 16", holds="nothing"),),
+    render=message_lines,
+    needs_target=False,
+    glued=True,
+)
+def radix(session: Session, base: str = "") -> Message:
+    """Numbers without a prefix are hexadecimal at first; `n 10` makes them decimal. 0x, 0n, 0t and 0y always hold."""
+    if base:
+        if base not in ("8", "10", "16"):
+            raise CommandError(f"n: base {base} is none of 8, 10, 16")
+        session.radix = int(base)
+    return Message(f"base is {session.radix}")
+
+
+@command(
+    ".logopen",
+    category="Session",
+    summary="Writes what is shown to a file, too",
+    arguments=(Text("file", "its path; /t is not supported, a log that is there is replaced", holds="file"),),
+    render=message_lines,
+    needs_target=False,
+)
+def log_open(session: Session, file: str = "") -> Message:
+    """Opens a log file; everything shown from now on is written to it as well, in UTF-8."""
+    path, rest = take_word(file)
+    if not path or rest.strip():
+        raise CommandError(".logopen needs the path of a file (in double quotes where it holds spaces)")
+    session.open_log(path)
+    return Message(f"Opened log file '{path}'")
+
+
+@command(
+    ".logappend",
+    category="Session",
+    summary="As .logopen, behind what the file holds",
+    arguments=(Text("file", "its path", holds="file"),),
+    render=message_lines,
+    needs_target=False,
+)
+def log_append(session: Session, file: str = "") -> Message:
+    """Opens a log file and goes on at its end."""
+    path, rest = take_word(file)
+    if not path or rest.strip():
+        raise CommandError(".logappend needs the path of a file (in double quotes where it holds spaces)")
+    session.open_log(path, append=True)
+    return Message(f"Opened log file '{path}'")
+
+
+@command(".logclose", category="Session", summary="Ends the log", render=message_lines, needs_target=False)
+def log_close(session: Session) -> Message:
+    """Closes the log file."""
+    log = session.close_log()
+    if log is None:
+        raise CommandError("No log file open")
+    return Message(f"Closing open log file {log.name}")
+
+
+@command(
+    "$$><",
+    aliases=("$><",),
+    category="Session",
+    summary="Runs a command file as one block",
+    arguments=(Text("file", "its path", holds="file"),),
+    needs_target=False,
+    silent=True,
+    raw=True,
+)
+def run_file_as_block(session: Session, file: str = "") -> None:
+    """Runs the commands of a file; its line ends count as `;`."""
+    path, rest = take_word(file)
+    if not path or rest.strip():
+        raise CommandError("$$>< needs the path of a command file (in double quotes where it holds spaces)")
+    run_block(session, path)
+
+
+@command(
+    "$$>a<",
+    aliases=("$>a<",),
+    category="Session",
+    summary="Runs a command file with arguments",
+    arguments=(Word("words", "its path, then the values of ${$arg1}, ${$arg2} …", repeated=True, holds="file"),),
+    needs_target=False,
+    silent=True,
+    raw=True,
+)
+def run_file_with_arguments(session: Session, words: List[str] = []) -> None:  # noqa: B006 - never changed
+    """Runs the commands of a file after putting the words behind its path in place of ${$arg1}, ${$arg2} …"""
+    if not words:
+        raise CommandError("$$>a< needs the path of a command file and its arguments")
+    run_block(session, words[0], words[1:])
+
+
+@command(
+    "$<",
+    category="Session",
+    summary="Runs a command file line by line",
+    arguments=(Text("file", "its path", holds="file"),),
+    needs_target=False,
+    silent=True,
+    raw=True,
+)
+def run_file(session: Session, file: str = "") -> None:
+    """Runs each line of a file as if it had been typed: the prompt and the line are shown before its output."""
+    path, rest = take_word(file)
+    if not path or rest.strip():
+        raise CommandError("$< needs the path of a command file (in double quotes where it holds spaces)")
+    run_lines(session, path)

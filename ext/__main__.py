@@ -1,0 +1,7 @@
+"""`python -m dumpkit`."""
+
+import sys
+
+from dumpkit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,195 @@
+"""The command line: `dumpkit FILE`, with commands (-c), a command file (-f), or a prompt."""
+
+from __future__ import annotations
+
+import sys
+from typing import List, Optional, Sequence
+
+from dumpkit import __version__
+from dumpkit.errors import CommandError, DumpkitError, ExpressionError
+from dumpkit.options import Options, help_text, read_options
+from dumpkit.output import Output, printable
+from dumpkit.session import Session
+
+#: Exit statuses: a command failed; the dump cannot be opened or the call is wrong.
+FAILED, UNUSABLE = 1, 2
+
+
+def find_dump(path: str) -> str:
+    """The dump that a path names: itself, or the only one in a folder. Raises CommandError."""
+    from os import listdir
+    from os.path import expanduser, isdir, join
+
+    folder = expanduser(path)
+    if not isdir(folder):
+        return folder
+    try:
+        found = sorted(name for name in listdir(folder) if name.lower().endswith(".dmp"))
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+    if len(found) != 1:
+        raise CommandError(f"{path} is a folder with {len(found)} files named *.dmp; name the dump itself")
+    return join(folder, found[0])
+
+
+def open_session(options: Options) -> Session:
+    """The session that a command line asks for, its dump open. Raises DumpkitError."""
+    from dumpkit.dispatcher import Dispatcher
+    from dumpkit.dump import open_dump
+    from dumpkit.terminal import shows_colour
+
+    target = open_dump(find_dump(options.dump), symbol_path=options.symbols, offline=options.offline)
+    session = Session(Output(sys.stdout, not options.plain and shows_colour(sys.stdout)), target)
+    session.json = options.json
+    session.keep_going = options.keep_going
+    session.report = lambda error: complain(session, error)
+    if options.time_zone:
+        from dumpkit.clock import parse_zone
+
+        session.zone = parse_zone(options.time_zone)
+    if options.log:
+        session.open_log(options.log)
+    Dispatcher(session)
+    return session
+
+
+def complain(session: Optional[Session], error: DumpkitError) -> None:
+    """Tell the user of an error: one line on standard error, in the log too."""
+    if session is not None and isinstance(error, ExpressionError):
+        text = printable(error.pointed(session.prompt))
+    else:
+        text = printable(str(error))
+    usage = getattr(error, "usage", None)
+    if usage:
+        text += f"\n  usage: {usage}"
+    if session is not None:
+        session.output.flush()
+        if session.output.log is not None:
+            session.output.log.write(text + "\n")
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _tell_notes(session: Session) -> None:
+    """What is damaged in the dump, before anything is read from it."""
+    assert session.target is not None
+    for note in session.target.notes:
+        complain(session, DumpkitError(f"Note: {note}"))
+
+
+def run_commands(session: Session, line: str) -> int:
+    """Run a line of commands; the exit status."""
+    from dumpkit.dispatcher import split_commands
+
+    status = 0
+    for text in split_commands(line):
+        try:
+            session.execute(text)
+        except DumpkitError as error:
+            complain(session, error)
+            status = FAILED
+            if not session.keep_going:
+                break
+        if session.ended:
+            break
+    return status
+
+
+def _run_script(session: Session, path: str, echo: bool) -> int:
+    from dumpkit.script import ScriptError, run_lines
+
+    try:
+        run_lines(session, path, echo)
+    except ScriptError as error:
+        if not error.reported:
+            complain(session, error)
+        return FAILED
+    return 0
+
+
+def _without_dump(words: Sequence[str]) -> Optional[int]:
+    """The calls whose first word is no dump: `help`, `check FILE`; None for any other."""
+    if words[:1] == ["help"]:
+        return _alone("help " + " ".join(words[1:]))
+    if words[:1] == ["check"] and len(words) >= 2:
+        from dumpkit.check import run_check
+
+        files = [word for word in words[1:] if word != "--json"]
+        return run_check(files, Output(sys.stdout), "--json" in words)
+    return None
+
+
+def _alone(line: str) -> int:
+    """Run commands that need no dump."""
+    from dumpkit.dispatcher import Dispatcher
+
+    session = Session(Output(sys.stdout))
+    Dispatcher(session)
+    return run_commands(session, line)
+
+
+def _run(words: List[str]) -> int:
+    special = _without_dump(words)
+    if special is not None:
+        return special
+    session: Optional[Session] = None
+    try:
+        options = read_options(words)
+        if options.help or options.version:
+            sys.stdout.write(help_text() if options.help else f"dumpkit {__version__}\n")
+            return 0
+        session = open_session(options)
+        if options.script is None and options.commands is None and sys.stdin.isatty():
+            from dumpkit.repl import Repl
+
+            return Repl(session).run()
+        _tell_notes(session)
+        if options.script is not None:
+            status = _run_script(session, options.script, echo=not options.no_echo)
+            if options.commands is None or (status and not options.keep_going):
+                return status
+            return run_commands(session, options.commands) or status
+        if options.commands is not None:
+            return run_commands(session, options.commands)
+        return _run_piped(session)
+    except DumpkitError as error:
+        complain(session, error)
+        return UNUSABLE
+    finally:
+        if session is not None:
+            session.output.flush()
+            session.close_log()
+
+
+def _run_piped(session: Session) -> int:
+    """Commands from standard input, line by line."""
+    status = 0
+    for line in sys.stdin:
+        status = run_commands(session, line) or status
+        if session.ended or (status and not session.keep_going):
+            break
+    return status
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """The console script; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is left to be told to anyone.
+        from os import O_WRONLY, devnull, dup2
+        from os import open as os_open
+
+        dup2(os_open(devnull, O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Code of a target as instructions, named by its symbols."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from dumpkit.disassembly import disassembler
+from dumpkit.disassembly.effective_address import effective_address_note
+from dumpkit.disassembly.instruction import Instruction
+from dumpkit.disassembly.previous import previous_instructions
+from dumpkit.registers import Context
+from dumpkit.target import Target
+
+#: The longest instruction in bytes: x64's limit, and ARM64's only size.
+LONGEST = {"x64": 15, "ARM64": 4}
+
+
+def name_of(target: Target, address: int) -> Optional[str]:
+    """The name of a virtual address as it stands in an operand, or None outside every module."""
+    place = target.symbols.nearest(address)
+    return str(place) if place is not None else None
+
+
+def instruction_at(target: Target, address: int) -> Instruction:
+    """The instruction at a virtual address; an invalid one where the memory cannot be read."""
+    code = target.memory.read_prefix(address, LONGEST[target.architecture.name])
+    return disassembler(target.architecture).decode(code, address, lambda place: name_of(target, place))
+
+
+def instructions(target: Target, address: int, count: int, end: Optional[int] = None) -> List[Instruction]:
+    """Up to `count` instructions from a virtual address on, or those that start below `end`.
+
+    Ends behind the first one that cannot be read.
+    """
+    found: List[Instruction] = []
+    while len(found) < count and (end is None or address < end):
+        instruction = instruction_at(target, address)
+        found.append(instruction)
+        if not instruction.raw:
+            break
+        address = instruction.next_address
+    return found
+
+
+def instructions_before(
+    target: Target, address: int, count: int, function_start: Optional[int] = None
+) -> List[Instruction]:
+    """Up to `count` instructions that end at a virtual address, lowest first; none where their bytes are missing."""
+    return previous_instructions(
+        disassembler(target.architecture),
+        target.memory,
+        address,
+        count,
+        function_start,
+        lambda place: name_of(target, place),
+    )
+
+
+def current_line(target: Target, context: Context) -> str:
+    """The instruction of a context as `r` prints it, with what it is about to read or write behind it."""
+    instruction = instruction_at(target, context.instruction_pointer)
+    note = effective_address_note(instruction, context, target.memory, lambda place: name_of(target, place))
+    return instruction.line() + note

@@ -1,0 +1,192 @@
+"""A stack without images: which of its words are return addresses.
+
+Every word that points into a module's code is a candidate until something speaks against it: the
+bytes before it are in the dump and no call ends there; the bytes at it are no code, or the start
+of a function; or its code can be followed to a return (`dumpkit.kernel.epilogue`) and the stack
+slot there holds no return address. Candidates whose code leads to another candidate's slot are
+linked; the way through the stack with the most links is the answer, and what it skips was left
+over from earlier calls.
+"""
+
+from __future__ import annotations
+
+from struct import iter_unpack
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
+from dumpkit.disassembly.capstone_library import Decoder
+from dumpkit.kernel.epilogue import Return, ReturnFinder
+from dumpkit.memory import AddressSpace
+from dumpkit.registers import X64
+from dumpkit.target import Target
+
+#: Headers of an image, which no code stands in.
+_HEADERS = 0x1000
+#: Stack bytes that are looked through: larger than any kernel stack (expanded ones have 72 KB).
+STACK_LIMIT = 0x20000
+#: How far above its machine frame a trap's own call may have pushed its return address (sizeof KTRAP_FRAME at least).
+_TRAP_FRAME = 0x200
+#: Instructions that are looked at to tell code from data.
+_PROBE = 8
+
+#: What kernel code at a return address does not hold soon: port and string I/O, far transfers, x87, BCD remains.
+_UNLIKELY = frozenset(
+    "in out insb insd outsb outsd hlt iretd retf salc into enter xlatb lahf sahf cmc arpl bound sldt str".split()
+)
+#: First bytes of functions: a saved register, a push, or the frame's allocation.
+_PROLOGUES = tuple(
+    bytes.fromhex(text)
+    for text in (
+        "48895c24 48896c24 48897424 48897c24 48894c24 48895424 4c894424 4c894c24 894c2408 "
+        "4053 4055 4056 4057 4154 4155 4156 4157 4883ec 4881ec 488bc4 4c8bdc"
+    ).split()
+)
+
+
+class Candidate(NamedTuple):
+    """A stack word that may be a return address, or the rip of a machine frame."""
+
+    #: Virtual address of the word.
+    slot: int
+    #: What it holds.
+    address: int
+    #: Whether a call is known to end there.
+    is_call_site: bool
+    #: Where its function returns to, if its code could be followed.
+    link: Optional[Return]
+    #: The stack pointer at `address`.
+    stack_pointer: int
+    is_machine_frame: bool = False
+    #: Whether its code leads to a stack slot that holds no return address.
+    is_refuted: bool = False
+
+
+class StackScanner:
+    """Looks for return addresses on the x64 stacks of one target."""
+
+    def __init__(self, target: Target, decode: Decoder) -> None:
+        self.target = target
+        self.memory: AddressSpace = target.memory
+        self.finder = ReturnFinder(target.memory, decode, self.may_return_to)
+        self._looks_like_code: Dict[int, bool] = {}
+
+    def may_return_to(self, address: int) -> bool:
+        """Whether a value can be a return address at all: 0 ends a thread's stack, any other lies in code."""
+        if address == 0:
+            return True
+        module = self.target.module_at(address)
+        return module is not None and address - module.base >= _HEADERS
+
+    def candidates(self, start: int) -> List[Candidate]:
+        """The candidates in the stack from virtual address `start` up to its end or first hole."""
+        data = self.memory.read_prefix(start, STACK_LIMIT)
+        words = [word for (word,) in iter_unpack("<Q", data[: len(data) & ~7])]
+        frames = {
+            index
+            for index in range(len(words) - 4)
+            if _is_machine_frame(words[index : index + 5], start + 8 * index)
+            and self.target.module_at(words[index]) is not None
+        }
+        found: List[Candidate] = []
+        for index, word in enumerate(words):
+            if word < _HEADERS or not self.may_return_to(word):
+                continue
+            slot = start + 8 * index
+            if index in frames:
+                stack = words[index + 3]
+                link = self.finder.find({"rip": word, "rsp": stack})
+                found.append(Candidate(slot, word, False, link, stack, True))
+            else:
+                in_trap = any(index < frame <= index + _TRAP_FRAME // 8 for frame in frames)
+                candidate = self._candidate(slot, word, in_trap)
+                if candidate is not None:
+                    found.append(candidate)
+        # The code behind a call that never returns is another function's, so what another candidate's code
+        # leads to is not refuted by its own.
+        confirmed = {candidate.link.stack_pointer for candidate in found if candidate.link is not None}
+        return [one for one in found if not one.is_refuted or one.stack_pointer in confirmed]
+
+    def _candidate(self, slot: int, address: int, in_trap: bool) -> Optional[Candidate]:
+        """A word as a candidate, or None where something speaks against it."""
+        call = self._call_before(address)
+        if call is False or not self._is_code(address, call is None):
+            return None
+        link = self.finder.find({"rip": address, "rsp": slot + 8})
+        # A trap's own call, to the dispatcher of its exception, never returns either.
+        refuted = link is None and self.finder.refuted and not in_trap
+        return Candidate(slot, address, call is True, link, slot + 8, False, refuted)
+
+    def _call_before(self, address: int) -> Optional[bool]:
+        """Whether a call ends at an address; None where the bytes that would tell are not in the dump."""
+        for size in (MAX_CALL_SIZE, 7, 6, 5, 3, 2):
+            code = self.memory.read_optional(address - size, size)
+            if code is not None:
+                found = call_site(X64, code, address) is not None
+                return found or (None if size < 7 else False)
+        return None
+
+    def _is_code(self, address: int, may_be_entry: bool) -> bool:
+        """Whether the bytes at an address, where the dump has them, look like code inside a function."""
+        known = self._looks_like_code.get(address)
+        if known is None:
+            known = self._looks_like_code[address] = self._probe(address, may_be_entry)
+        return known
+
+    def _probe(self, address: int, may_be_entry: bool) -> bool:
+        code = self.memory.read_prefix(address, _PROBE * 15)
+        if not code:
+            return True
+        if may_be_entry and address % 16 == 0 and code.startswith(_PROLOGUES):
+            return False
+        end = address + len(code)
+        for _ in range(_PROBE):
+            decoded = self.finder.instruction(address)
+            if decoded is None:
+                return address + 15 > end
+            name = decoded.mnemonic
+            if name in _UNLIKELY or name[0] == "f" or (name == "add" and decoded.operands == "byte ptr [rax], al"):
+                return False
+            if name in ("ret", "jmp", "int3"):
+                return True
+            address += decoded.size
+        return True
+
+
+def _is_machine_frame(words: Sequence[int], slot: int) -> bool:
+    """Whether five words are what the processor pushes for an interrupt: rip, cs, rflags, rsp, ss.
+
+    Selectors are those of 64-bit Windows: kernel 10 and 18, user 33 and 2B. Bit 1 of the flags is always set.
+    """
+    _, cs, flags, stack, ss = words
+    if flags >= 1 << 22 or not flags & 2 or ss not in (0, 0x18, 0x2B):
+        return False
+    if cs == 0x10:
+        return slot < stack < slot + STACK_LIMIT and stack % 8 == 0
+    return cs == 0x33 and stack < 1 << 47
+
+
+def best_way(candidates: Sequence[Candidate], links: Sequence[Optional[Return]]) -> List[int]:
+    """Indices of the candidates on the way with the most links, in order.
+
+    Between linked ones, every candidate stays: nothing speaks against it.
+    """
+    by_stack = {candidate.stack_pointer: index for index, candidate in enumerate(candidates)}
+    count = len(candidates)
+    best: List[Tuple[int, int]] = [(0, count)] * (count + 1)
+    for index in range(count - 1, -1, -1):
+        best[index] = (best[index + 1][0], index + 1)
+        link = links[index]
+        if link is None:
+            continue
+        if link.address == 0:
+            best[index] = (1, count) if best[index][0] <= 1 else best[index]
+            continue
+        goal = by_stack.get(link.stack_pointer)
+        if goal is not None and goal > index and best[goal][0] + 1 >= best[index][0]:
+            best[index] = (best[goal][0] + 1, goal)
+    way = []
+    index = 0
+    while index < count:
+        way.append(index)
+        index = best[index][1]
+    return way

@@ -1,0 +1,8 @@
+"""Numbers as the debugger's users read them."""
+
+from __future__ import annotations
+
+
+def quoted(value: int) -> str:
+    """A 64-bit number with the back-tick of the engine's output: fffff804`7ba00000."""
+    return f"{value >> 32 & 0xFFFFFFFF:08x}`{value & 0xFFFFFFFF:08x}"

@@ -1,0 +1,150 @@
+"""How results reach people and programs: lines of text, colour, DML and JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Union
+
+
+class Span(NamedTuple):
+    """A piece of a line with a meaning: `style` names it, `command` is what a click on it runs."""
+
+    text: str
+    style: Optional[str] = None
+    command: Optional[str] = None
+
+
+#: A line of output without its line end. Most are plain strings.
+Line = Union[str, Sequence[Union[str, Span]]]
+
+
+class Hex(int):
+    """A number that people read in hexadecimal: an address, a register, a code. JSON gives it as "0x…"."""
+
+    __slots__ = ()
+
+
+#: ANSI SGR codes by style.
+STYLES = {
+    "address": "36",
+    "symbol": "33",
+    "heading": "1",
+    "good": "32",
+    "warning": "33",
+    "error": "31",
+    "dim": "2",
+    "changed": "31",
+    "prompt": "1;34",
+}
+
+#: What must not reach a terminal from a dump's memory: C0 and C1 controls but tab.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """The text with control characters, which a hostile dump could use on a terminal, shown as dots."""
+    return _CONTROL.sub(".", text)
+
+
+def plain(line: Line) -> str:
+    """A line as bare text."""
+    if isinstance(line, str):
+        return printable(line)
+    return printable("".join(piece if isinstance(piece, str) else piece.text for piece in line))
+
+
+def ansi(line: Line) -> str:
+    """A line with the colours of a terminal."""
+    if isinstance(line, str):
+        return printable(line)
+    pieces: List[str] = []
+    for piece in line:
+        if isinstance(piece, str):
+            pieces.append(printable(piece))
+        else:
+            code = STYLES.get(piece.style or "")
+            text = printable(piece.text)
+            pieces.append(f"\x1b[{code}m{text}\x1b[0m" if code and text else text)
+    return "".join(pieces)
+
+
+def dml(line: Line) -> str:
+    """A line in the Debugger Markup Language: commands become links."""
+    pieces = (line,) if isinstance(line, str) else line
+    parts: List[str] = []
+    for piece in pieces:
+        span = Span(piece) if isinstance(piece, str) else piece
+        text = _escape(printable(span.text))
+        parts.append(f'<link cmd="{_escape(span.command)}">{text}</link>' if span.command else text)
+    return "".join(parts)
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def data(value: Any) -> Any:
+    """A result as JSON can hold it: dataclasses and named tuples as objects, `Hex` and bytes as hex strings."""
+    if value is None or isinstance(value, (bool, str, float)):
+        return value
+    if isinstance(value, Hex):
+        return f"0x{value:x}" if value >= 0 else f"-0x{-value:x}"
+    if isinstance(value, int):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    names = getattr(value, "_fields", None)
+    if names is None:
+        names = getattr(value, "__dataclass_fields__", None)
+    if names is not None:
+        return {name: data(getattr(value, name)) for name in names if not name.startswith("_")}
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(data(key)): data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [data(item) for item in value]
+    return str(value)
+
+
+class Output:
+    """Where a session's lines go: a stream, and a log beside it while one is open."""
+
+    def __init__(self, stream: TextIO, colour: bool = False) -> None:
+        self.stream = stream
+        self.colour = colour
+        self.log: Optional[TextIO] = None
+
+    def line(self, line: Line) -> None:
+        """Write one line."""
+        self.stream.write((ansi(line) if self.colour else plain(line)) + "\n")
+        if self.log is not None:
+            self.log.write(plain(line) + "\n")
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        """Write lines, each as it comes."""
+        for line in lines:
+            self.line(line)
+
+    def flush(self) -> None:
+        """Let everything written so far be seen."""
+        self.stream.flush()
+        if self.log is not None:
+            self.log.flush()
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: str = " ") -> Iterator[str]:
+    """Rows in columns as mex prints them: each as wide as its widest cell, the last one not padded.
+
+    `right` names the columns (from 0) that are right-aligned.
+    """
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    last = len(widths) - 1
+    for row in rows:
+        cells = []
+        for column, cell in enumerate(row):
+            if column in right:
+                cells.append(cell.rjust(widths[column]))
+            else:
+                cells.append(cell if column == last else cell.ljust(widths[column]))
+        yield gap.join(cells)

@@ -1,0 +1,170 @@
+"""What "current" means between two commands: target, processor, registers, radix, positions, log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Protocol, TextIO, Tuple
+
+from dumpkit.clock import Zone, local_zone
+from dumpkit.errors import CommandError, DumpkitError
+from dumpkit.output import Output, Span
+from dumpkit.registers import Context
+from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.output import Line
+    from dumpkit.registry import Command
+    from dumpkit.scope import Scope
+
+
+class Runner(Protocol):
+    """What a session runs commands with: the dispatcher, seen from below."""
+
+    def run(self, line: str) -> None:
+        """Run every command of a line and show each. Raises DumpkitError."""
+
+    def lines(self, text: str) -> Iterator[Line]:
+        """The lines that one command would show."""
+
+    def find(self, name: str) -> Optional[Command]:
+        """The command of that name, or None."""
+
+    def all(self) -> Dict[str, Command]:
+        """Every command by its listed name."""
+
+
+class Session:
+    """One user's work on one target."""
+
+    def __init__(self, output: Output, target: Optional[Target] = None) -> None:
+        self.output = output
+        self.target = target
+        #: Whether results are written as JSON instead of text.
+        self.json = False
+        #: Whether a command file goes on behind a command that failed.
+        self.keep_going = False
+        self._zone: Optional[Zone] = None
+        #: Base of numbers without a prefix: 8, 10 or 16.
+        self.radix = 16
+        #: The processor whose registers are current.
+        self.processor = target.current_processor if target is not None else 0
+        #: Registers that a command such as `.trap` or `.cxr` made current, instead of the processor's.
+        self.override: Optional[Context] = None
+        #: Where a command without an address goes on: virtual addresses by command family.
+        self.positions: Dict[str, int] = {}
+        #: The format that a bare `d` repeats.
+        self.last_display = "db"
+        #: User pseudo-registers $t0-$t19 and the engine's $exp, by name without the dollar sign.
+        self.pseudo: Dict[str, int] = {}
+        #: The command being run, as it was typed.
+        self.line = ""
+        #: Set by `q`.
+        self.ended = False
+        #: How many command files are running each other.
+        self.script_depth = 0
+        #: Tells the user of an error that does not end what is running; a door may put its own here.
+        self.report: Callable[[DumpkitError], None] = self._report
+        #: Finds and runs commands; the dispatcher puts itself here.
+        self.runner: Optional[Runner] = None
+
+    def _report(self, error: DumpkitError) -> None:
+        self.output.line((Span(str(error), "error"),))
+
+    @property
+    def commands(self) -> Runner:
+        """What finds and runs commands. Raises CommandError in a session without a dispatcher."""
+        if self.runner is None:
+            raise CommandError("this session has no dispatcher to run commands with")
+        return self.runner
+
+    def execute(self, line: str) -> None:
+        """Run a line of commands and show what comes of each. Raises DumpkitError."""
+        self.commands.run(line)
+
+    @property
+    def dump(self) -> Target:
+        """The target. Raises CommandError where there is none."""
+        if self.target is None:
+            raise CommandError("no dump is open: start dumpkit with the path of one")
+        return self.target
+
+    @property
+    def zone(self) -> Zone:
+        """The time zone that times are shown in: the host's own where none was chosen."""
+        if self._zone is None:
+            self._zone = local_zone()
+        return self._zone
+
+    @zone.setter
+    def zone(self, zone: Zone) -> None:
+        self._zone = zone
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the cursor: `4: kd> `, without a number on a machine with one processor."""
+        if self.target is None:
+            return "dumpkit> "
+        return f"{self.processor}: kd> " if self.target.system.processors != 1 else "kd> "
+
+    @property
+    def context(self) -> Context:
+        """The current registers. Raises DumpkitError where the target does not hold them."""
+        return self.override if self.override is not None else self.dump.context(self.processor)
+
+    def select_processor(self, number: int) -> None:
+        """Make a processor current. Raises CommandError for a number that the machine does not have."""
+        if not 0 <= number < self.dump.system.processors:
+            raise CommandError(f"{number} is not a valid processor number")
+        self.processor = number
+        self.override = None
+
+    @property
+    def scope(self) -> Scope:
+        """Where expressions find their names: the target's symbols, the current registers, the session's variables."""
+        from dumpkit.scope import BareScope, TargetScope
+
+        if self.target is None:
+            return BareScope(self.radix)
+        target, processor = self.target, self.processor
+        providers = {
+            "proc": lambda: target.process_address(processor),
+            "thread": lambda: target.thread_address(processor),
+            "prcb": lambda: target.prcb_address(processor),
+            "ra": self._return_address,
+        }
+        return TargetScope(target, lambda: self.context, self.radix, self.pseudo, providers)
+
+    def _return_address(self) -> int:
+        from dumpkit.kernel.stack import walk_stack
+
+        return walk_stack(self.dump, self.context, 1)[0].return_address
+
+    def pseudo_register(self, name: str) -> int:
+        """The value of a pseudo-register, by its lower-case name without the dollar sign. Raises RegisterError."""
+        return self.scope.pseudo_register(name)
+
+    def evaluate(self, text: str) -> int:
+        """The value of a whole text as a MASM expression."""
+        from dumpkit.expression import evaluate
+
+        return evaluate(text, self.scope)
+
+    def evaluate_prefix(self, text: str) -> Tuple[int, str]:
+        """The value of the expression at the start of a text, and what follows it."""
+        from dumpkit.expression import evaluate_prefix
+
+        return evaluate_prefix(text, self.scope)
+
+    def open_log(self, path: str, append: bool = False) -> None:
+        """Write everything shown from now on to a file too; a log that is open is closed first."""
+        self.close_log()
+        try:
+            self.output.log = open(path, "a" if append else "w", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise CommandError(f"cannot open log file {path}: {error.strerror}") from error
+
+    def close_log(self) -> Optional[TextIO]:
+        """End the log; the file that was open, or None."""
+        log, self.output.log = self.output.log, None
+        if log is not None:
+            log.close()
+        return log
