@@ -126,11 +126,13 @@ class Member(NamedTuple):
     """A data member. `kind` is "member", "static" (offset 0), "base" or "vbase" (a base class), "vfptr"."""
 
     name: str
-    #: Bytes from the start of the record.
+    #: Bytes from the start of the record; of a virtual base, where the pointer to the table of virtual bases is.
     offset: int
     #: Follow with `.type`.
     follow: Callable[[], Type]
     kind: str = "member"
+    #: Of a virtual base: its place in the table of virtual bases, which holds how far it is from that pointer.
+    slot: int = 0
 
     @property
     def type(self) -> Type:
@@ -140,11 +142,20 @@ class Member(NamedTuple):
 class RecordType(Type):
     """A struct, union, class or interface (`kind`); members in declaration order, base classes first."""
 
-    __slots__ = ("_by_name", "_load", "_members", "kind")
+    __slots__ = ("_by_name", "_load", "_members", "element_count", "kind")
 
-    def __init__(self, name: str, size: int, kind: str, load: Callable[[], Sequence[Member]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        kind: str,
+        load: Callable[[], Sequence[Member]],
+        element_count: Optional[int] = None,
+    ) -> None:
         super().__init__(name, size)
         self.kind = kind
+        #: How many entries the declaration has, methods and nested types too; None where the file does not say.
+        self.element_count = element_count
         self._load: Optional[Callable[[], Sequence[Member]]] = load
         self._members: Sequence[Member] = ()
         self._by_name: Dict[str, Member] = {}

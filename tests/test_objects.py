@@ -9,8 +9,8 @@ from dumpkit.lists import COMPLETE, ListWalk
 from dumpkit.objects import Array, BoundType, EnumValue, MemberError, Record, Space
 from dumpkit.symbols.isf import IsfFile
 from dumpkit.symbols.types import BaseType, Member, RecordType
-from flat_memory import FlatMemory
 
+from tests.flat_memory import FlatMemory
 from tests.shared import SYMBOLS as SHARED_SYMBOLS
 from tests.shared import needs_symbols
 from tests.symbols import isf_tables as tables
