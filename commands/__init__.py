@@ -18,9 +18,9 @@ _MODULES: Dict[str, str] = {
     "processors": "~",
     "registers": "r",
     "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $<",
-    "stack": "k kb kc kn kp kP kv kf kL",
+    "stack": "k",
     "unassemble": "u ub",
-    "vertarget": "vertarget version .time",
+    "vertarget": "vertarget .time",
 }
 
 #: name of a command -> module in this package

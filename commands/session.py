@@ -56,7 +56,6 @@ def quit_session(session: Session) -> None:
     arguments=(Text("base", "8, 10 or 16", holds="nothing"),),
     render=message_lines,
     needs_target=False,
-    glued=True,
 )
 def radix(session: Session, base: str = "") -> Message:
     """Numbers without a prefix are hexadecimal at first; `n 10` makes them decimal. 0x, 0n, 0t and 0y always hold."""

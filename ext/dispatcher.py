@@ -141,8 +141,11 @@ class Dispatcher:
         session.runner = self
 
     def find(self, name: str) -> Optional[Command]:
-        """The command of that name, with or without `!` and an extension's name before it; None where there is none."""
-        return find_command(name) or find_command(_name_of(name)[0])
+        """The command that a person means by a name, spelled as in a call; None where there is none."""
+        try:
+            return parse_call(name).command
+        except CommandError:
+            return None
 
     def all(self) -> Dict[str, Command]:
         """Every command by its listed name."""

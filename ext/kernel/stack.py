@@ -85,7 +85,7 @@ def _x64_places(target: Target, context: Context) -> Iterator[_Place]:
     if first is not None and first.address:
         candidates = [candidate for candidate in candidates if candidate.stack_pointer >= first.stack_pointer]
     previous = first
-    for index in best_way(candidates, [candidate.link for candidate in candidates]):
+    for index in best_way(candidates):
         candidate = candidates[index]
         linked = previous is not None and previous.stack_pointer == candidate.stack_pointer
         yield _Place(candidate.address, candidate.stack_pointer, CODE if linked else SCAN)

@@ -10,8 +10,9 @@ over from earlier calls.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from struct import iter_unpack
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
 from dumpkit.disassembly.capstone_library import Decoder
@@ -112,8 +113,10 @@ class StackScanner:
         if call is False or not self._is_code(address, call is None):
             return None
         link = self.finder.find({"rip": address, "rsp": slot + 8})
-        # A trap's own call, to the dispatcher of its exception, never returns either.
-        refuted = link is None and self.finder.refuted and not in_trap
+        # Behind a call that never returns stand a nop or int3 and then another function. A trap's own call, to the
+        # dispatcher of its exception, is one too.
+        may_end_here = in_trap or self.memory.read_prefix(address, 1) in (b"\x90", b"\xcc")
+        refuted = link is None and self.finder.refuted and not may_end_here
         return Candidate(slot, address, call is True, link, slot + 8, False, refuted)
 
     def _call_before(self, address: int) -> Optional[bool]:
@@ -165,28 +168,43 @@ def _is_machine_frame(words: Sequence[int], slot: int) -> bool:
     return cs == 0x33 and stack < 1 << 47
 
 
-def best_way(candidates: Sequence[Candidate], links: Sequence[Optional[Return]]) -> List[int]:
+class _Step(NamedTuple):
+    """The best way from a candidate on: its score, the candidate after this one, and whether this one is on it."""
+
+    score: int
+    following: int
+    is_on_it: bool
+
+
+def best_way(candidates: Sequence[Candidate]) -> List[int]:
     """Indices of the candidates on the way with the most links, in order.
 
-    Between linked ones, every candidate stays: nothing speaks against it.
+    Between linked ones, every candidate stays: nothing speaks against it. A machine frame counts as a link,
+    and what lies between it and the stack pointer that it saved is left out.
     """
     by_stack = {candidate.stack_pointer: index for index, candidate in enumerate(candidates)}
+    slots = [candidate.slot for candidate in candidates]
     count = len(candidates)
-    best: List[Tuple[int, int]] = [(0, count)] * (count + 1)
+    steps: List[_Step] = [_Step(0, count, False)] * (count + 1)
     for index in range(count - 1, -1, -1):
-        best[index] = (best[index + 1][0], index + 1)
-        link = links[index]
-        if link is None:
-            continue
-        if link.address == 0:
-            best[index] = (1, count) if best[index][0] <= 1 else best[index]
-            continue
-        goal = by_stack.get(link.stack_pointer)
-        if goal is not None and goal > index and best[goal][0] + 1 >= best[index][0]:
-            best[index] = (best[goal][0] + 1, goal)
+        candidate = candidates[index]
+        choices = [_Step(steps[index + 1].score, index + 1, not candidate.is_machine_frame)]
+        worth = 1 if candidate.is_machine_frame else 0
+        if candidate.is_machine_frame:
+            behind = bisect_left(slots, candidate.stack_pointer, index + 1)
+            choices.append(_Step(steps[behind].score + worth, behind, True))
+        if candidate.link is not None and candidate.link.address == 0:
+            choices.append(_Step(1 + worth, count, True))
+        elif candidate.link is not None:
+            goal = by_stack.get(candidate.link.stack_pointer)
+            if goal is not None and goal > index:
+                choices.append(_Step(steps[goal].score + 1 + worth, goal, True))
+        # Of equal ways the last one, which leaves out what lies inside a frame.
+        steps[index] = max(reversed(choices), key=lambda step: step.score)
     way = []
     index = 0
     while index < count:
-        way.append(index)
-        index = best[index][1]
+        if steps[index].is_on_it:
+            way.append(index)
+        index = steps[index].following
     return way
