@@ -16,8 +16,9 @@ MAX_CALL_SIZE = 9
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
-#: A direct call leaves its image no farther than this; 2 GB is what it could reach.
-_FAR = 0x1000_0000
+#: Where a direct call and one through a register are both possible, the direct one is believed up to this
+#: distance: import optimization makes calls between images direct, but images are closer together than that.
+_FAR = 0x2000_0000
 
 #: REX prefixes that mean something to an indirect call: B and X choose registers, W marks an import call (48 FF 15).
 _REX = frozenset(b"\x41\x42\x43\x48\x49\x4a\x4b")
