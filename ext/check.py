@@ -49,7 +49,7 @@ def run_check(files: Sequence[str], output: Output, as_data: bool) -> int:
             continue
         if not found.is_whole:
             status = max(status, DAMAGED)
-        _write(output, as_data, found, list(check_lines(found)))
+        _write(output, as_data, {**data(found), "is_whole": found.is_whole}, list(check_lines(found)))
         target.close()
     return status
 
