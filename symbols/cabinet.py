@@ -206,7 +206,7 @@ def unpack_file(source: str, target: str, name: str, limit: int, progress: Optio
     what was written to `target` till then is the caller's to remove.
     """
     try:
-        with open(source, "rb") as file, open(target, "xb") as output:  # noqa: PTH123
+        with open(source, "rb") as file, open(target, "xb") as output:
             cabinet = Cabinet(file, source)
             cabinet.extract(cabinet.find(name), output, limit, progress)
     except OSError as error:

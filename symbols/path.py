@@ -118,14 +118,14 @@ def default_store(environ: Optional[Mapping[str, str]] = None, platform: str = s
     environ = os.environ if environ is None else environ
     home = environ.get("DBGHELP_HOMEDIR")
     if home:
-        return os.path.join(home, "sym")  # noqa: PTH118 - text in, text out
+        return os.path.join(home, "sym")
     if platform == "win32":
         return environ.get("ProgramData", "C:\\ProgramData") + "\\dbg\\sym"
     if platform == "darwin":
-        return os.path.expanduser("~/Library/Caches/dumpkit/sym")  # noqa: PTH111
+        return os.path.expanduser("~/Library/Caches/dumpkit/sym")
     base = environ.get("XDG_CACHE_HOME", "")
     # The XDG specification: a relative path is to be ignored.
-    return f"{base}/dumpkit/sym" if base.startswith("/") else os.path.expanduser("~/.cache/dumpkit/sym")  # noqa: PTH111
+    return f"{base}/dumpkit/sym" if base.startswith("/") else os.path.expanduser("~/.cache/dumpkit/sym")
 
 
 def is_url(text: str) -> bool:
@@ -197,4 +197,4 @@ def _folder(path: str) -> str:
         raise SymbolError("only http and https are supported")
     if not path:
         return default_store()
-    return os.path.expanduser(path) if path.startswith("~") else path  # noqa: PTH111
+    return os.path.expanduser(path) if path.startswith("~") else path

@@ -227,7 +227,7 @@ class ImageFile(PEImage):
 
     def __init__(self, path: str) -> None:
         try:
-            self._file: BinaryIO = open(path, "rb")  # noqa: PTH123, SIM115 - held open until close()
+            self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - held open until close()
         except OSError as error:
             raise SymbolError(f"{path}: {error.strerror or error}") from error
         try:

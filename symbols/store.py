@@ -73,17 +73,21 @@ class FolderTree:
         self.root = root
         self._listings: Dict[str, Tuple[int, Dict[str, str]]] = {}
 
+    def path(self, *parts: str) -> str:
+        """The path of `parts` below the root, in the case given."""
+        return os.path.join(self.root, *parts)
+
     def locate(self, *parts: str) -> Optional[str]:
         """The path of what lies at `parts` below the root, or None."""
-        exact = os.path.join(self.root, *parts)  # noqa: PTH118 - paths are texts here, and this is a hot path
-        if os.path.exists(exact):  # noqa: PTH110
+        exact = self.path(*parts)
+        if os.path.exists(exact):
             return exact
         found = self.root
         for part in parts:
             name = self._listing(found).get(part.lower())
             if name is None:
                 return None
-            found = os.path.join(found, name)  # noqa: PTH118
+            found = os.path.join(found, name)
         return found
 
     def names(self, *parts: str) -> List[str]:
@@ -93,11 +97,11 @@ class FolderTree:
 
     def _listing(self, folder: str) -> Dict[str, str]:
         try:
-            changed = os.stat(folder).st_mtime_ns  # noqa: PTH116
+            changed = os.stat(folder).st_mtime_ns
             known = self._listings.get(folder)
             if known is not None and known[0] == changed:
                 return known[1]
-            listing = {name.lower(): name for name in os.listdir(folder)}  # noqa: PTH208
+            listing = {name.lower(): name for name in os.listdir(folder)}
         except (OSError, ValueError):
             # Not there, not a folder, or not ours to read: nothing can be found in it.
             return {}
@@ -127,7 +131,7 @@ class Store:
 
     def path_of(self, name: str, key: str) -> str:
         """Where a file lies, or would be put."""
-        return os.path.join(self.root, *relative_path(name, key, name, self.three_tier))  # noqa: PTH118
+        return self.tree.path(*relative_path(name, key, name, self.three_tier))
 
     def find(self, name: str, key: str) -> Iterator[Lookup]:
         """Look for a file, its compressed form and its pointer, in this order; every place looked at is told."""
@@ -135,17 +139,17 @@ class Store:
         for leaf, form in ((name, "file"), (compressed_name(name), "cabinet"), (POINTER_NAME, "pointer")):
             parts = relative_path(name, key, leaf, three_tier)
             found = self.tree.locate(*parts)
-            if found is not None and os.path.isfile(found):  # noqa: PTH113
+            if found is not None and os.path.isfile(found):
                 yield Lookup(found, form)
             else:
-                yield Lookup(os.path.join(self.root, *parts), None)  # noqa: PTH118
+                yield Lookup(self.tree.path(*parts), None)
 
     def versions(self, name: str) -> Iterator[str]:
         """The path of every file of that name, whatever its key, in the order of the keys."""
         for head in ((name,), (name[:2], name)):
             for key in self.tree.names(*head):
                 found = self.tree.locate(*head, key, name)
-                if found is not None and os.path.isfile(found):  # noqa: PTH113
+                if found is not None and os.path.isfile(found):
                     yield found
 
     def insert(self, temporary: str, name: str, key: str) -> str:
@@ -155,19 +159,19 @@ class Store:
         """
         final = self.path_of(name, key)
         try:
-            os.makedirs(os.path.dirname(final), exist_ok=True)  # noqa: PTH103, PTH120
-            os.replace(temporary, final)  # noqa: PTH105
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.replace(temporary, final)
         except PermissionError:
-            if not os.path.isfile(final):  # noqa: PTH113
+            if not os.path.isfile(final):
                 raise
-            os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary)
         return final
 
 
 def read_pointer(path: str) -> str:
     """Where a file.ptr points: a path. Raises SymbolError where it cannot be read or holds a message instead."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:
             data = file.read(_MAX_POINTER + 1)
     except OSError as error:
         raise SymbolError(f"{path}: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ from dumpkit.errors import SymbolError
 from dumpkit.symbols.exports import ExportSymbols
 from dumpkit.symbols.pe import ImageFile
 
-from tests.forge.image import CODE_RVA, DATA_RVA, TABLE_RVA, image
+from tests.forge.small_image import CODE_RVA, DATA_RVA, TABLE_RVA, image
 
 EXPORTS = [
     ("NtAlpha", CODE_RVA + 0x10),

@@ -14,7 +14,7 @@ from dumpkit.symbols.pe import DIRECTORY_EXPORT, Export, ImageFile, MappedImage,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.forge.image import CODE_RVA, DATA_RVA, GUID, TABLE_RVA, image, mapped, rsds
+from tests.forge.small_image import CODE_RVA, DATA_RVA, GUID, TABLE_RVA, image, mapped, rsds
 from tests.shared import SYMBOLS, needs_symbols
 
 EXPORTS = [("First", CODE_RVA), ("Second", CODE_RVA + 0x20), (None, CODE_RVA + 0x40), ("Moved", "other.Target")]
