@@ -15,10 +15,9 @@ from dumpkit.session import Session
     raw=True,
 )
 def tilde(session: Session, processor: str = "") -> None:
-    """~3s makes processor 3 current: its registers, its stack. Numbers are hexadecimal, as everywhere."""
-    digits = processor[:-1] if processor[-1:] in ("s", "S") else processor
-    try:
-        number = int(digits.strip(), 16)
-    except ValueError:
-        raise CommandError("~ needs a processor number: ~3s makes processor 3 current", "~Ns") from None
-    session.select_processor(number)
+    """~3s makes processor 3 current: its registers, its stack. Its number is decimal, as in the prompt."""
+    digits = processor.strip()
+    digits = digits[:-1] if digits[-1:] in ("s", "S") else digits
+    if not (digits.isascii() and digits.isdigit()):
+        raise CommandError("~ needs a processor number: ~3s makes processor 3 current", "~Ns")
+    session.select_processor(int(digits))

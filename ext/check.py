@@ -23,7 +23,7 @@ def check_lines(found: DumpCheck) -> Iterator[Line]:
         arguments = " ".join(quoted(argument) for argument in found.bugcheck.parameters)
         yield f"    Bugcheck {found.bugcheck.code:X}: {arguments}"
     yield f"    {found.modules} loaded images, {found.unloaded_modules} unloaded"
-    registers = ", ".join(f"{number:x}" for number in found.registers) or "none"
+    registers = ", ".join(str(number) for number in found.registers) or "none"
     yield f"    Registers of processors: {registers}"
     yield f"    Memory: {found.memory_size:,} bytes in {found.memory_pieces:,} pieces"
     for part in found.parts:

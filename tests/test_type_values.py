@@ -7,7 +7,7 @@ import pytest
 from dumpkit.type_request import parse
 from dumpkit.type_values import NARROW_LIMIT, WIDE_LIMIT, Reader, Value, hexadecimal, read_string, visible
 from dumpkit.typeformat import LIST_LIMIT, NOTHING_FOUND, TypeDump
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.flat_memory import FlatMemory
@@ -126,6 +126,7 @@ def test_recursion_is_bounded_by_its_levels_even_in_a_type_that_holds_pointers_t
 
 
 @pytest.mark.parametrize("name", sorted(lab.TYPES))
+@settings(max_examples=30, deadline=None)
 @given(
     data=st.binary(max_size=0x200), depth=st.integers(0, 3), options=st.sampled_from(["", "-b ", "-v ", "-c ", "-a "])
 )

@@ -119,6 +119,7 @@ SYMBOLS = {
     "PartyBegin": {"address": 0x1000},
     "PartyBeginEx": {"address": 0x1000},
     "$$label": {"address": 0x1000},
+    "?Leave@Guest@@QEAAXXZ": {"address": 0x1200},
     "C_handler": {"address": 0x1100, "linkage_name": "_C_handler"},
     "??_C@_04TEXT@party@": {"address": 0x2000},
 }

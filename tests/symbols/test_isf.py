@@ -53,22 +53,33 @@ def test_the_contents_decide_about_the_compression_and_not_the_name(tmp_path):
 def test_the_nearest_name_is_the_preferred_alias_and_never_a_string_literal(tmp_path):
     file = opened(tmp_path)
     assert file.nearest(0x10FF).name == "PartyBegin"
-    assert file.nearest(0x2800).name == "C_handler"
+    assert file.nearest(0x2800).name == "Guest::Leave"
+    assert file.nearest(0x11FF).name == "C_handler"
     assert file.nearest(0xFFF) is None
-    assert file.nearest(0x9000) == (0x3000, "GuestListHead", 0, None)
+    assert file.nearest(0x9000)[:2] == (0x3000, "GuestListHead")
 
 
 def test_names_are_found_as_shown_and_as_linked(tmp_path):
     file = opened(tmp_path)
-    assert file.find("C_handler") == file.find("_C_handler")
+    assert file.find("C_handler") == file.find("_C_handler") == (0x1100, "C_handler", 0, None, "_C_handler")
     assert file.find("PartyBeginEx").rva == 0x1000
     assert file.find("??_C@_04TEXT@party@").rva == 0x2000
+    assert file.find("Guest::Leave") == file.find("?Leave@Guest@@QEAAXXZ")
     assert file.find("partybegin") is None
+
+
+@pytest.mark.parametrize("name", ["partybegin", "PARTYBEGIN", "c_HANDLER", "guest::leave", "guestlisthead"])
+def test_names_are_found_in_any_case_where_asked_for(tmp_path, name):
+    found = opened(tmp_path).find_in_any_case(name)
+    assert found.name.lower() == name.lower()
+    assert opened(tmp_path).find_in_any_case("nobody") is None
 
 
 def test_symbols_come_ascending_by_rva(tmp_path):
     listed = list(opened(tmp_path).symbols())
-    assert sorted(symbol.name for symbol in listed) == sorted(tables.SYMBOLS)
+    assert {symbol.linkage or symbol.name for symbol in listed} == {
+        described.get("linkage_name", name) for name, described in tables.SYMBOLS.items()
+    }
     assert [symbol.rva for symbol in listed] == sorted(symbol.rva for symbol in listed)
 
 
@@ -241,8 +252,8 @@ def test_any_json_in_any_place_gives_a_table_or_a_symbol_error(tmp_path, section
 def test_every_type_and_symbol_of_a_kernel_table_is_read_as_its_json_says(table, tmp_path):
     described = json.loads(lzma.decompress(table.read_bytes()))
     file = IsfFile(str(table), cache=tmp_path)
-    assert {symbol.name: symbol.rva for symbol in file.symbols()} == {
-        name: symbol["address"] for name, symbol in described["symbols"].items()
+    assert {symbol.linkage or symbol.name: symbol.rva for symbol in file.symbols()} == {
+        symbol.get("linkage_name", name): symbol["address"] for name, symbol in described["symbols"].items()
     }
     assert sorted(file.type_names()) == sorted([*described["user_types"], *described["enums"]])
     for name, wanted in described["user_types"].items():

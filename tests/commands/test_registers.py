@@ -1,0 +1,89 @@
+"""`r`, `~Ns` and the register block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dumpkit.dump import open_dump
+from dumpkit.errors import CommandError, ExpressionError
+from dumpkit.register_text import flags_line, register_lines, register_text
+from dumpkit.registers import ARM64, X64, Context
+from dumpkit.session import Session
+from tests.forge.triage import TriageFile
+from tests.running import run, run_lines, session_of, session_on
+from tests.shared import needs_shared
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    path = tmp_path / "forged.dmp"
+    path.write_bytes(TriageFile().build())
+    return session_on(open_dump(str(path)))
+
+
+def test_named_registers_parts_and_flags_stand_in_one_line(session: Session) -> None:
+    rax = session.context["rax"]
+    assert run_lines(session, "r rax, @al,zf , $ip") == [
+        f"rax={rax:016x} al={rax & 0xFF:02x} zf=1 $ip={session.context.instruction_pointer:016x}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("r nosuch", "               ^ Bad register error in 'r nosuch'"),
+        ("r foo", "            ^ Bad register error in 'r foo'"),
+        ("r rax rbx", "             ^ Syntax error in 'r rax rbx'"),
+    ],
+)
+def test_bad_names_are_pointed_at_as_the_engine_does(session: Session, text: str, line: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        session.execute(text)
+    assert caught.value.pointed("0: kd> ") == line
+
+
+def test_registers_are_never_changed(session: Session) -> None:
+    with pytest.raises(CommandError, match="never changes a target"):
+        run(session, "r rax=5")
+
+
+def test_a_register_that_a_context_lacks_is_shown_as_question_marks() -> None:
+    lines = list(register_lines(Context(X64, {"rax": 1}), segments=False))
+    assert lines[0] == "rax=0000000000000001 rbx=???????????????? rcx=????????????????"
+    assert not any(line.startswith("cs=") for line in lines)
+
+
+def test_the_flags_line_has_the_engines_words() -> None:
+    assert flags_line(0x40286) == "iopl=0         nv up ei ng nz na po nc"
+    assert flags_line(0x40002) == "iopl=0         nv up di pl nz na pe nc"
+    assert flags_line(0x3FFFFF) == "iopl=3 vip vif ov dn ei ng zr ac po cy"
+
+
+def test_vector_registers_are_four_floats() -> None:
+    value = int.from_bytes(b"\0\0\x80\x3f" + bytes(8) + b"\0\0\0\x40", "little")
+    assert register_text(Context(X64, {"xmm0": value}), "xmm0") == "xmm0=           2            0            0            1"
+
+
+def test_arm64_has_its_own_block() -> None:
+    context = Context(ARM64, {**{f"x{number}": number for number in range(29)}, "pc": 0x10, "psr": 0x80000144})
+    lines = list(register_lines(context))
+    assert lines[0] == " x0=0000000000000000   x1=0000000000000001   x2=0000000000000002   x3=0000000000000003"
+    assert lines[-1] == " pc=0000000000000010  psr=80000144 N--- EL1"
+
+
+def test_a_processor_that_is_not_there_is_refused(session: Session) -> None:
+    with pytest.raises(CommandError, match="99 is not a valid processor number"):
+        run(session, "~99s")
+    with pytest.raises(CommandError, match="needs a processor number"):
+        run(session, "~*")
+
+
+@needs_shared
+def test_another_processor_has_its_own_registers_and_prompt() -> None:
+    session = session_of("triage_x64")
+    session.execute("~1s")
+    assert session.prompt == "1: kd> "
+    assert run_lines(session, "r rip, rsp") == ["rip=fffff8047bd8d14d rsp=ffff8504296296b0"]
+    session.execute("~0s")
+    assert session.prompt == "0: kd> "
