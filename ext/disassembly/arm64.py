@@ -19,18 +19,17 @@ _U64 = 0xFFFF_FFFF_FFFF_FFFF
 #: Every instruction is one word.
 SIZE = 4
 
+#: Names that the Windows ABI gives to registers.
 _REGISTERS = {
-    f"{bank}{number}": f"{prefix}{name}"
-    for bank, prefix in (("x", ""), ("w", "w"))
-    for number, name in ((16, "ip0"), (17, "ip1"), (18, "pr"), (29, "fp"), (30, "lr"))
+    **{"x16": "xip0", "x17": "xip1", "x18": "xpr", "x29": "fp", "x30": "lr"},
+    **{"w16": "wip0", "w17": "wip1", "w18": "wpr", "w29": "wfp", "w30": "wlr"},
 }
-_REGISTERS.update({"x16": "xip0", "x17": "xip1", "x18": "xpr"})
 _REGISTER = re.compile(r"\b[xw](?:16|17|18|29|30)\b")
 _NUMBER = re.compile(r"#(-?)(0x[0-9a-f]+|\d+)(?![0-9.])")
 _FLOAT = re.compile(r"#(-?\d+\.\d+)")
 _SHIFT = re.compile(r",(?=(?:lsl|lsr|asr|ror|msl|[us]xt[bhwx])\b)")
 _SHIFTS = ("lsl", "lsr", "asr", "ror", "msl", "uxt", "sxt")
-_MEMORY = re.compile(r"\[(\w+)(?:,([^\]]*))?\](!?)")
+_MEMORY = re.compile(r"\[(\w+)(?:, ([^\]]*))?\]")
 
 _LANE = re.compile(r"\[0x([a-f])\]")
 _UNNAMED = re.compile(r"s\d_\d_c\d+_c\d+_\d")
@@ -51,9 +50,12 @@ _RETURNS = frozenset(["ret", "retaa", "retab", "eret"])
 _CALLS = frozenset(["blr", "blraa", "blrab", "blraaz", "blrabz"])
 _JUMPS = frozenset(["br", "braa", "brab", "braaz", "brabz"])
 
-_ACCESS = re.compile(r"(?:ld|st|cas|swp)")
-_ACCESS_SIZES = (("sw", 4), ("b", 1), ("h", 2))
-_REGISTER_SIZES = {"x": 8, "w": 4, "q": 16, "d": 8, "s": 4, "h": 2, "b": 1, "f": 8, "l": 8}
+_ACCESSES = ("ld", "st", "cas", "swp", "prf")
+_PAIRS = frozenset(["ldp", "stp", "ldnp", "stnp", "ldpsw", "ldxp", "ldaxp", "stxp", "stlxp"])
+_REGISTER_SIZES = {"x": 8, "w": 4, "q": 16, "d": 8, "s": 4, "h": 2, "b": 1}
+
+#: capstone's names of registers that a context knows by others.
+_SPECIAL = {"x29": "fp", "x30": "lr"}
 
 
 def columns(word: bytes, mnemonic: str, operands: str) -> str:
@@ -219,46 +221,45 @@ def _flow(name: str, parts: List[str]) -> Tuple[str, str]:
         return "return", ""
     if name in _CALLS or name in _JUMPS:
         register = parts[0] if parts else ""
-        return ("call" if name in _CALLS else "jump"), {"x29": "fp", "x30": "lr"}.get(register, register)
+        return ("call" if name in _CALLS else "jump"), _SPECIAL.get(register, register)
     return "", ""
 
 
 def _memory(name: str, operands: str, target: Optional[int], parts: List[str]) -> Tuple[MemoryOperand, ...]:
-    """The memory operand of a load, store or atomic."""
-    if not _ACCESS.match(name) and name != "prfm":
+    """The memory operand of a load, store or atomic; writing back to the base is not told."""
+    if not name.startswith(_ACCESSES):
         return ()
-    size = 0 if name == "prfm" else _access_size(name, parts)
+    size = _access_size(name, parts)
     if target is not None:
         return (MemoryOperand("", "", "", 1, target, size),)
     match = _MEMORY.search(operands)
     if match is None:
         return ()
-    base, rest = match.group(1), match.group(2) or ""
     index, scale, displacement, extend = "", 1, 0, ""
-    for term in rest.split(","):
-        term = term.strip()
-        if term.startswith("#"):
-            displacement = _signed(int(term[1:], 0))
-        elif term:
-            word, _, amount = term.partition(" ")
-            if word in ("lsl", "uxtw", "sxtw", "sxtx"):
-                extend = "" if word == "lsl" else word
-                scale = 1 << int(amount.lstrip("#") or "0", 0)
-            else:
-                index = term
-    names = {"x29": "fp", "x30": "lr"}
-    if index in ("xzr", "wzr"):
-        index = ""
-    return (MemoryOperand("", names.get(base, base), names.get(index, index), scale, displacement, size, 64, extend),)
+    for term in (match.group(2) or "").split(", "):
+        word, _, amount = term.partition(" ")
+        if word.startswith("#"):
+            displacement = _signed(int(word[1:], 0))
+        elif word in ("lsl", "uxtw", "sxtw", "sxtx"):
+            extend = "" if word == "lsl" else word
+            scale = 1 << int(amount.lstrip("#") or "0", 0)
+        elif word not in ("xzr", "wzr"):
+            index = word
+    base = _SPECIAL.get(match.group(1), match.group(1))
+    return (MemoryOperand("", base, _SPECIAL.get(index, index), scale, displacement, size, 64, extend),)
 
 
 def _access_size(name: str, parts: List[str]) -> int:
-    """Bytes that a load or store moves; 0 for the vector forms with a register list."""
-    if parts[0].startswith("{"):
+    """Bytes that a load or store moves; 0 for a prefetch and for vector forms with a register list."""
+    if not parts or name.startswith("prf") or parts[0].startswith("{"):
         return 0
-    pair = 2 if name in ("ldp", "stp", "ldnp", "stnp", "ldpsw", "ldxp", "ldaxp") else 1
-    for suffix, size in _ACCESS_SIZES:
-        if name.endswith(suffix) and name not in ("sub", "ldarh"[:3]):
-            return size * pair
-    first = parts[1] if name in ("stxr", "stlxr", "stxp", "stlxp") and len(parts) > 1 else parts[0]
-    return _REGISTER_SIZES.get(first[:1], 0) * pair
+    pair = 2 if name in _PAIRS else 1
+    if name.endswith("sw"):
+        return 4 * pair
+    if name.endswith("b") and name != "ldrab":
+        return 1
+    if name.endswith("h"):
+        return 2
+    # A store-exclusive names its status register first.
+    moved = parts[1] if name in ("stxr", "stlxr", "stxp", "stlxp") and len(parts) > 1 else parts[0]
+    return _REGISTER_SIZES.get(moved[:1], 0) * pair
