@@ -18,7 +18,9 @@ DEPTH_LIMIT = 32
 
 _STEP = re.compile(r"(?:\.|->)?([^.\[\]>-]+)((?:\[[^\[\]]+\])*)")
 _INDEX = re.compile(r"\[([^\[\]]+)\]")
-_NUMBER = re.compile(r"(?:0x|0n)?[0-9a-f`]+$", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:0x|0n)?[0-9a-f`]+(?:[-+*/&|^<>()].*)?$", re.IGNORECASE)
+#: What can only be an address, in front of the name as well.
+_CERTAIN = re.compile(r"(?:[@(]|poi\(|0x|0n|[0-9a-f]{8}|[0-9])", re.IGNORECASE)
 
 
 class Step(NamedTuple):
@@ -162,7 +164,7 @@ class _RequestReader:
 
     def name(self, word: str) -> None:
         partial, literal, self.partial, self.literal = self.partial, self.literal, False, False
-        if not self.values.name:
+        if not self.values.name and not (_CERTAIN.match(word) and self.is_address(word) and self.words):
             self.set(name=word, partial=partial)
         elif not literal and not partial and self.is_address(word):
             # What follows an operator belongs to the expression.

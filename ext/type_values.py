@@ -8,7 +8,7 @@ read: a value says that it is missing. Everything is decoded when it is asked fo
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.numbers import quoted
@@ -302,19 +302,12 @@ def _file_time(reader: Reader, type: RecordType, address: int) -> Optional[str]:
     data = reader.read(address, 8)
     if data is None:
         return None
-    days, rest = divmod(int.from_bytes(data, "little") // 10_000_000, 86400)
-    year, month, day = _civil(days)
-    names = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-    return f"{names[month - 1]} {day} {rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d} {year}"
+    from dumpkit.clock import Zone, from_filetime
 
-
-def _civil(days: int) -> Tuple[int, int, int]:
-    """Year, month and day, `days` after 1601-01-01; beyond the year 9999 too, where `datetime` ends."""
-    from datetime import date, timedelta
-
-    eras, days = divmod(days, 146097)
-    found = date(1601, 1, 1) + timedelta(days)
-    return found.year + 400 * eras, found.month, found.day
+    when = from_filetime(int.from_bytes(data, "little"), Zone())
+    # As of a Moment, but without the day of the week and the padding of the day.
+    month, day, clock, year = str(when).split()[1:]
+    return f"{month} {day} {clock} {year}"
 
 
 def hexadecimal(number: int) -> str:

@@ -46,14 +46,14 @@ class TypeDump(NamedTuple):
 
     def lines(self) -> Iterator[str]:
         """The engine's text, line by line."""
-        return _Text(self.request).lines(self.value)
+        return TypeText(self.request).lines(self.value)
 
 
-#: In `_Scope.excused`: whatever cannot be read is told in the last line.
+#: In `Scope.excused`: whatever cannot be read is told in the last line.
 NONE_EXCUSED = -1
 
 
-class _Scope(NamedTuple):
+class Scope(NamedTuple):
     """Where the text stands: how deep, which fields were asked for, and whose missing bytes are told at the end."""
 
     level: int
@@ -62,11 +62,11 @@ class _Scope(NamedTuple):
     excused: Optional[int]
 
 
-_TOP = _Scope(-1, (), NONE_EXCUSED)
-_ELSEWHERE = _Scope(-1, (), None)
+_TOP = Scope(-1, (), NONE_EXCUSED)
+_ELSEWHERE = Scope(-1, (), None)
 
 
-class _Text:
+class TypeText:
     """The text for one request; `failed` is the last part of the object itself that could not be read."""
 
     def __init__(self, request: TypeRequest) -> None:
@@ -112,7 +112,7 @@ class _Text:
             summary = value.summary
             if summary:
                 yield f" {summary}"
-            yield from self.fields(value, _Scope(0, fields, NONE_EXCUSED))
+            yield from self.fields(value, Scope(0, fields, NONE_EXCUSED))
         elif isinstance(type, EnumType) and value.address is None:
             if self.verbose:
                 yield described_enum(type)
@@ -122,7 +122,7 @@ class _Text:
             head = self.text(value, _TOP) if self.verbose else self.pointer_head(value, _TOP)
             yield from head.split("\n")
             if target is not None:
-                yield from self.fields(target, _Scope(0, fields, _excused(target)))
+                yield from self.fields(target, Scope(0, fields, _excused(target)))
         else:
             yield from self.text(value, _TOP).split("\n")
 
@@ -161,7 +161,7 @@ class _Text:
 
     # -- members
 
-    def fields(self, value: Value, at: _Scope) -> Iterator[str]:
+    def fields(self, value: Value, at: Scope) -> Iterator[str]:
         if value.address is not None and value.reader.read(value.address, 1) is None:
             self.blame(value.address, at)
         for member in value.members(flatten=not self.verbose):
@@ -170,7 +170,7 @@ class _Text:
             elif member.member.kind != "vbase":
                 yield from self.field(member, at)
 
-    def base_class(self, member: MemberValue, at: _Scope) -> Iterator[str]:
+    def base_class(self, member: MemberValue, at: Scope) -> Iterator[str]:
         type = member.value.type
         if isinstance(type, RecordType):
             yield f"{self.indent(at.level)}+0x{member.offset:03x} __BaseClass {described(type)}"
@@ -181,7 +181,7 @@ class _Text:
             else:
                 yield from self.field(shifted, at)
 
-    def field(self, member: MemberValue, at: _Scope) -> Iterator[str]:
+    def field(self, member: MemberValue, at: Scope) -> Iterator[str]:
         if not at.paths:
             yield from self.whole_field(member, at, ())
             return
@@ -200,7 +200,7 @@ class _Text:
         elif deeper:
             yield from self.opened_field(member, at._replace(paths=deeper), indexes)
 
-    def whole_field(self, member: MemberValue, at: _Scope, indexes: Sequence[int]) -> Iterator[str]:
+    def whole_field(self, member: MemberValue, at: Scope, indexes: Sequence[int]) -> Iterator[str]:
         value, head = indexed(member.value, indexes)
         type = value.type
         expands = self.request.block or at.level < self.request.depth
@@ -217,11 +217,11 @@ class _Text:
         if member.member.kind == "vfptr":
             yield self.prefix(member, at.level) + self.pointer_head(value, at)
             return
-        yield from (self.prefix(member, at.level) + head + self.text(value, at)).split("\n")
+        yield from (self.prefix(member, at.level) + head + self.field_text(member, value, at)).split("\n")
         if expands:
             yield from self.inside(value, at)
 
-    def opened_field(self, member: MemberValue, at: _Scope, indexes: Sequence[int]) -> Iterator[str]:
+    def opened_field(self, member: MemberValue, at: Scope, indexes: Sequence[int]) -> Iterator[str]:
         """A field on the way of a path: its name, and what the path leads to."""
         value, head = indexed(member.value, indexes)
         if isinstance(value.type, ArrayType):
@@ -236,9 +236,9 @@ class _Text:
         if target is not None and isinstance(target.type, RecordType):
             self.found = self.found or everything
             excused = _excused(target) if through_pointer else at.excused
-            yield from self.fields(target, _Scope(at.level + 1, rest, excused))
+            yield from self.fields(target, Scope(at.level + 1, rest, excused))
 
-    def inside(self, value: Value, at: _Scope) -> Iterator[str]:
+    def inside(self, value: Value, at: Scope) -> Iterator[str]:
         """The members of what a line showed, one level deeper."""
         type = value.type
         if isinstance(type, ArrayType):
@@ -250,7 +250,7 @@ class _Text:
             if target is not None:
                 yield from self.inside(target, at._replace(excused=_excused(target)))
 
-    def array_elements(self, value: Value, at: _Scope) -> Iterator[str]:
+    def array_elements(self, value: Value, at: Scope) -> Iterator[str]:
         type = value.type
         assert isinstance(type, ArrayType)
         for index in range(min(type.count, ELEMENT_LIMIT)):
@@ -292,7 +292,11 @@ class _Text:
 
     # -- values
 
-    def text(self, value: Value, at: _Scope) -> str:
+    def field_text(self, member: MemberValue, value: Value, at: Scope) -> str:
+        """What stands behind the colon of a field: its value, or an element of it."""
+        return self.text(value, at)
+
+    def text(self, value: Value, at: Scope) -> str:
         """What stands behind the colon for a value; in verbose texts of more than one line."""
         if value.address is None:
             return type_text(value.type, self.verbose, self.request.block, self.indent(at.level))
@@ -320,7 +324,7 @@ class _Text:
             return (described(type) if self.verbose else type.name) + ("" if summary is None else gap + summary)
         return f"{self.indent(at.level)} {result_name(type)}  {value.place}"
 
-    def has(self, value: Value, at: _Scope) -> bool:
+    def has(self, value: Value, at: Scope) -> bool:
         """Whether a scalar could be read; a missing part of the object itself is remembered."""
         if value.number is not None:
             return True
@@ -328,11 +332,11 @@ class _Text:
             self.blame(value.address, at)
         return False
 
-    def blame(self, address: int, at: _Scope) -> None:
+    def blame(self, address: int, at: Scope) -> None:
         if at.excused is not None and address != at.excused:
             self.failed = address
 
-    def pointer_head(self, value: Value, at: _Scope) -> str:
+    def pointer_head(self, value: Value, at: Scope) -> str:
         if value.address is None:
             return f"Ptr{8 * value.type.size} "
         if not self.has(value, at):
