@@ -18,6 +18,21 @@ class Symbol(NamedTuple):
     name: str
     size: int = 0
     is_function: Optional[bool] = None
+    #: The name that the linker knew, where it differs: "?Free@SC_ENV@@SAXPEAX@Z" for "SC_ENV::Free".
+    linkage: str = ""
+
+
+class Location(NamedTuple):
+    """What the engine says of an RVA: a symbol, and how far behind it the RVA lies.
+
+    `displacement` counts bytes as the compiler laid them out, which differs from the RVAs' distance where blocks
+    of code were moved afterwards; it is negative before the first symbol of a module, in its section. It is None
+    where the engine has a symbol for want of a better one, in another section, and prints
+    `name <PERF> (module+0x1234)`.
+    """
+
+    symbol: Symbol
+    displacement: Optional[int]
 
 
 class Line(NamedTuple):
@@ -53,6 +68,23 @@ class SymbolFile(ABC):
     def nearest(self, rva: int) -> Optional[Symbol]:
         """The symbol that the engine would print for `rva`: the last one at or before it in the same section,
         string literals left out, the preferred one of several names at one place."""
+
+    def locate(self, rva: int) -> Optional[Location]:
+        """Where the engine places `rva`, string literals counted where the file has them; None without symbols."""
+        symbol = self.nearest(rva)
+        return Location(symbol, rva - symbol.rva) if symbol is not None else None
+
+    def find_in_any_case(self, name: str) -> Optional[Symbol]:
+        """The symbol of that name, upper and lower case taken as equal where none has exactly it; or None."""
+        found = self.find(name)
+        if found is None:
+            folded = name.lower()
+            found = next((symbol for symbol in self.symbols() if symbol.name.lower() == folded), None)
+        return found
+
+    def type_of(self, name: str) -> Optional[Type]:
+        """The type of the variable or function of that name, or None where the file does not say."""
+        return None
 
     @abstractmethod
     def symbols(self) -> Iterator[Symbol]:

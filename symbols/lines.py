@@ -1,0 +1,147 @@
+"""C13 line information: which source line each piece of a module's code comes from.
+
+Layout: CV_DebugSLinesHeader_t, CV_Line_t and their neighbours of cvinfo.h in github.com/microsoft/microsoft-pdb,
+and the /names stream (NMT). Places are section:offset.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+_LINES, _CHECKSUMS, _INLINEES = 0xF2, 0xF4, 0xF6
+_IGNORE = 0x8000_0000
+_LINES_HEADER = struct.Struct("<IHHI")
+_FILE_BLOCK = struct.Struct("<III")
+_NAMES_SIGNATURE = 0xEFFEEFFE
+#: Line numbers from here on are marks of the compiler (0xF00F00, 0xFEEFEE): code that debuggers step over.
+HIDDEN = 0xF00000
+
+
+class LineEntry(NamedTuple):
+    """A source line and where its code begins; `end` is where the function's lines end."""
+
+    section: int
+    offset: int
+    number: int
+    #: Offset of the file in the module's table of files.
+    file: int
+    end: int
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the number is a mark for code without a source line."""
+        return self.number >= HIDDEN
+
+
+class Inlinee(NamedTuple):
+    """Where an inlined function is defined: its file (as in LineEntry) and first line."""
+
+    file: int
+    line: int
+
+
+class NameTable:
+    """The /names stream: strings by offset."""
+
+    def __init__(self, stream: bytes) -> None:
+        self._strings = b""
+        if len(stream) >= 12:
+            signature, _version, size = struct.unpack_from("<III", stream)
+            if signature == _NAMES_SIGNATURE:
+                self._strings = stream[12 : 12 + size]
+
+    def __getitem__(self, offset: int) -> str:
+        """The string at an offset; empty where there is none."""
+        end = self._strings.find(b"\0", offset)
+        return self._strings[offset:end].decode("utf-8", "replace") if end >= 0 else ""
+
+
+class ModuleLines:
+    """The C13 part of a module's stream."""
+
+    def __init__(self, data: bytes, names: NameTable) -> None:
+        self._data = data
+        self._names = names
+        self._entries: Optional[List[LineEntry]] = None
+        self._keys: List[Tuple[int, int]] = []
+        self._inlinees: Optional[Dict[int, Inlinee]] = None
+
+    def _subsections(self, wanted: int) -> Iterator[Tuple[int, int]]:
+        """(start, end) of each subsection of a kind."""
+        offset = 0
+        while offset + 8 <= len(self._data):
+            kind, size = struct.unpack_from("<II", self._data, offset)
+            end = offset + 8 + size
+            if end > len(self._data):
+                return
+            if kind & ~_IGNORE == wanted and not kind & _IGNORE:
+                yield offset + 8, end
+            offset = (end + 3) & ~3
+
+    @property
+    def entries(self) -> List[LineEntry]:
+        """Every line entry, ascending by place; at one place those that come later in the file come later."""
+        if self._entries is None:
+            found: List[LineEntry] = []
+            for start, end in self._subsections(_LINES):
+                found.extend(self._block(start, end))
+            found.sort(key=lambda entry: (entry.section, entry.offset))
+            self._keys = [(entry.section, entry.offset) for entry in found]
+            self._entries = found
+        return self._entries
+
+    def _block(self, start: int, end: int) -> Iterator[LineEntry]:
+        """The entries of one function (or piece of one)."""
+        if start + _LINES_HEADER.size > end:
+            return
+        base, section, _flags, size = _LINES_HEADER.unpack_from(self._data, start)
+        offset = start + _LINES_HEADER.size
+        while offset + _FILE_BLOCK.size <= end:
+            file, count, block_size = _FILE_BLOCK.unpack_from(self._data, offset)
+            rows = self._data[offset + _FILE_BLOCK.size : min(end, offset + _FILE_BLOCK.size + count * 8)]
+            for code, line in struct.iter_unpack("<II", rows[: len(rows) & ~7]):
+                yield LineEntry(section, base + code, line & 0xFFFFFF, file, base + size)
+            if block_size < _FILE_BLOCK.size:
+                return
+            offset += block_size
+
+    def entry_at(self, section: int, offset: int) -> Optional[LineEntry]:
+        """The entry that holds section:offset; None where no function's lines do."""
+        entries = self.entries
+        index = bisect_right(self._keys, (section, offset)) - 1
+        if index < 0:
+            return None
+        entry = entries[index]
+        return entry if entry.section == section and offset < entry.end else None
+
+    def file_name(self, file: int) -> str:
+        """The path of a file, as the compiler was given it; empty where the table has no such entry."""
+        for start, end in self._subsections(_CHECKSUMS):
+            if start + file + 4 <= end:
+                return self._names[int.from_bytes(self._data[start + file : start + file + 4], "little")]
+        return ""
+
+    @property
+    def inlinees(self) -> Dict[int, Inlinee]:
+        """Index into IPI -> where that function, inlined somewhere in this module, is defined."""
+        if self._inlinees is None:
+            self._inlinees = {}
+            for start, end in self._subsections(_INLINEES):
+                self._read_inlinees(start, end, self._inlinees)
+        return self._inlinees
+
+    def _read_inlinees(self, start: int, end: int, found: Dict[int, Inlinee]) -> None:
+        if start + 4 > end:
+            return
+        with_extra_files = self._data[start] == 1
+        offset = start + 4
+        while offset + 12 <= end:
+            inlinee, file, line = struct.unpack_from("<III", self._data, offset)
+            found.setdefault(inlinee, Inlinee(file, line))
+            offset += 12
+            if with_extra_files:
+                if offset + 4 > end:
+                    return
+                offset += 4 + 4 * int.from_bytes(self._data[offset : offset + 4], "little")

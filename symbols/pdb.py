@@ -1,0 +1,312 @@
+"""A PDB as a symbol file.
+
+Opening reads the info stream and the head of the DBI stream; every other stream waits until something in it is
+asked for. What the engine prints was read off dbgeng itself, on public, private and rearranged PDBs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cached_property
+from itertools import chain
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from dumpkit.symbols.container import open_container
+from dumpkit.symbols.dbi import NIL_STREAM, Dbi
+from dumpkit.symbols.info import read_info
+from dumpkit.symbols.inlines import InlineRow, decode_annotations
+from dumpkit.symbols.ipi import IdTable
+from dumpkit.symbols.module_stream import Private
+from dumpkit.symbols.privates import LoadedModule, Privates
+from dumpkit.symbols.publics import Public, Publics, SymbolHash
+from dumpkit.symbols.sections import SectionMap
+from dumpkit.symbols.symbol_file import Inline, Line, Location, Symbol, SymbolFile
+from dumpkit.symbols.tpi import TypeTable
+from dumpkit.symbols.type_records import IPI_STREAM, TPI_STREAM, TypeRecords
+from dumpkit.symbols.types import Type
+from dumpkit.symbols.undecorate import shown_name
+
+Place = Tuple[int, int]
+
+
+class ImageInfo(NamedTuple):
+    """The image that a PDB belongs to."""
+
+    #: IMAGE_FILE_MACHINE_* (0x8664, 0xAA64).
+    machine: int
+    #: As debuggers look a PDB up: GUID in 32 upper-case hexadecimal digits, and the age of the DBI stream.
+    guid: str
+    age: int
+    #: Whether private symbols were left out.
+    stripped: bool
+
+
+class PdbFile(SymbolFile):
+    """A PDB 7.00 file. Raises SymbolError, with one line that says why, where it cannot be read.
+
+    `own_container` picks the reader of the container (see `open_container`); both give the same.
+    """
+
+    kind = "pdb"
+
+    def __init__(self, path: str, own_container: Optional[bool] = None) -> None:
+        self.path = path
+        self._container = open_container(path, own_container)
+        try:
+            self._info = read_info(self._container)
+            self._dbi = Dbi(self._container)
+        except BaseException:
+            self._container.close()
+            raise
+        self.guid = self._info.guid
+        self.age = self._dbi.age
+        self.image_info = ImageInfo(self._dbi.machine, self.guid, self.age, self._dbi.stripped)
+
+    def close(self) -> None:
+        self._container.close()
+
+    @cached_property
+    def sections(self) -> SectionMap:
+        """The image's sections, and what translates places of records into RVAs."""
+        return self._dbi.section_map()
+
+    @cached_property
+    def publics(self) -> Publics:
+        """The public symbols as they are recorded: decorated, by section:offset."""
+        return Publics(self._stream(self._dbi.publics_stream), self._records)
+
+    @cached_property
+    def _records(self) -> bytes:
+        return self._stream(self._dbi.records_stream)
+
+    @cached_property
+    def _privates(self) -> Privates:
+        names = self._info.named_streams.get("/names", NIL_STREAM)
+        return Privates(
+            self._container,
+            self._dbi,
+            SymbolHash(self._stream(self._dbi.globals_stream)),
+            lambda: self._records,
+            lambda: self._stream(names),
+        )
+
+    @cached_property
+    def types(self) -> TypeTable:
+        """The types by index and name."""
+        return TypeTable(TypeRecords(self._container, TPI_STREAM), self.path)
+
+    def _stream(self, number: int) -> bytes:
+        return self._container.read(number) if number != NIL_STREAM else b""
+
+    # Names
+
+    def find(self, name: str) -> Optional[Symbol]:
+        """The symbol that is shown as `name`, or that the linker knew as `name`."""
+        return self._find(name, any_case=False)
+
+    def find_in_any_case(self, name: str) -> Optional[Symbol]:
+        return self._find(name, any_case=False) or self._find(name, any_case=True)
+
+    def _find(self, name: str, any_case: bool) -> Optional[Symbol]:
+        raw = name.encode("utf-8", "replace")
+        for private in self._privates.named(raw, any_case):
+            symbol = self._private_symbol(private)
+            if symbol is not None:
+                return symbol
+        for linkage in (raw, b"_" + raw):
+            for public in self.publics.named(linkage, any_case):
+                symbol = self._public_symbol(public)
+                if symbol is not None:
+                    return symbol
+        key = name.lower() if any_case else name
+        offset = (self._folded_shown if any_case else self._shown).get(key)
+        found = self.publics.at(offset) if offset is not None else None
+        return self._public_symbol(found) if found is not None else None
+
+    @cached_property
+    def _shown(self) -> Dict[str, int]:
+        """Offsets of the publics that are shown otherwise than linked, which no hash finds, by the name shown."""
+        shown: Dict[str, int] = {}
+        for offset, public in self.publics.with_offsets():
+            if (public.name[:1] == b"?" or b"@" in public.name) and not public.is_literal:
+                shown.setdefault(shown_name(public.name.decode("utf-8", "replace")), offset)
+        return shown
+
+    @cached_property
+    def _folded_shown(self) -> Dict[str, int]:
+        return {name.lower(): offset for name, offset in reversed(list(self._shown.items()))}
+
+    def symbols(self) -> Iterator[Symbol]:
+        """Every symbol that has a name of its own, ascending by RVA: a public one where no private one is in its place.
+
+        String literals are among them, under the name that the engine gives them.
+        """
+        return iter(self._ordered)
+
+    @cached_property
+    def _ordered(self) -> List[Symbol]:
+        """Every symbol, ascending by RVA; of those at one RVA the one that is shown comes first."""
+        found: List[Symbol] = []
+        hidden = set()
+        for private in self._privates:
+            symbol = self._private_symbol(private)
+            if symbol is not None:
+                found.append(symbol)
+                hidden.add((private.section, private.offset))
+        for public in self.publics.in_order():
+            if (public.section, public.offset) not in hidden:
+                symbol = self._public_symbol(public)
+                if symbol is not None:
+                    found.append(symbol)
+        found.sort(key=lambda symbol: symbol.rva)
+        return found
+
+    def _public_symbol(self, public: Public, rva: Optional[int] = None) -> Optional[Symbol]:
+        """A public symbol as it is shown; None for one that is not in the image."""
+        if rva is None:
+            rva = self.sections.rva(public.section, public.offset)
+        if rva is None:
+            return None
+        linkage = public.name.decode("utf-8", "replace")
+        name = shown_name(linkage)
+        return Symbol(rva, name, 0, public.function, "" if name == linkage else linkage)
+
+    def _private_symbol(self, private: Private, rva: Optional[int] = None) -> Optional[Symbol]:
+        if rva is None:
+            rva = self.sections.rva(private.section, private.offset)
+        if rva is None:
+            return None
+        return Symbol(rva, private.name.decode("utf-8", "replace"), private.size, private.is_function)
+
+    # Addresses
+
+    def nearest(self, rva: int) -> Optional[Symbol]:
+        place = self.sections.place(rva)
+        found = self._before(place, rva, literals=False) if place is not None else None
+        return found.symbol if found is not None else None
+
+    def locate(self, rva: int) -> Optional[Location]:
+        place = self.sections.place(rva)
+        found = self._before(place, rva, literals=True) if place is not None else None
+        return found if found is not None else self._out_of_section(place)
+
+    def _before(self, place: Place, rva: int, literals: bool) -> Optional[Location]:
+        """The symbol at or before a place in its section; private ones are preferred to public ones there."""
+        section, offset = place
+        publics = self.publics.before(section, offset, literals)
+        privates = self._privates.before(section, offset, publics[0].offset if publics else 0)
+        start = privates[0].offset if privates else publics[0].offset if publics else None
+        if start is None:
+            return None
+        displacement = offset - start
+        # A symbol whose own bytes were removed is still named, by what remains of it.
+        own = self.sections.rva(section, start)
+        if own is None:
+            own = rva - displacement
+        symbol = self._private_symbol(privates[0], own) if privates else self._public_symbol(publics[0], own)
+        return Location(symbol, displacement) if symbol is not None else None
+
+    def _out_of_section(self, place: Optional[Place]) -> Optional[Location]:
+        """What the engine makes of a place with no symbol before it in its section: the last one of the sections
+        before; in front of the very first symbol that one, at a negative displacement within its section."""
+        places = self._places
+        index = max(bisect_left(places, place) - 1 if place is not None else -1, 0)
+        if not places:
+            return None
+        section, offset = places[index]
+        found = self._before((section, offset), self.sections.rva(section, offset) or 0, literals=True)
+        if found is None:
+            return None
+        inside = place is not None and place[0] == section
+        return Location(found.symbol, place[1] - offset if inside and place is not None else None)
+
+    @cached_property
+    def _places(self) -> List[Place]:
+        """The places of all symbols in the image's sections, ascending."""
+        count = len(self.sections.sections)
+        symbols: Iterator[Union[Public, Private]] = chain(self.publics, self._privates)
+        return sorted({(symbol.section, symbol.offset) for symbol in symbols if 0 < symbol.section <= count})
+
+    def function(self, rva: int) -> Optional[Symbol]:
+        """The private function whose code holds `rva`, with its size; None where the PDB keeps no bounds there."""
+        place = self.sections.place(rva)
+        found = self._privates.function_at(*place) if place is not None and self._privates else None
+        return self._private_symbol(found) if found is not None else None
+
+    # Source
+
+    def line(self, rva: int) -> Optional[Line]:
+        place = self.sections.place(rva)
+        module = self._module(place)
+        if place is None or module is None:
+            return None
+        entry = module.lines.entry_at(*place)
+        if entry is None or entry.is_hidden:
+            return None
+        start = self.sections.rva(entry.section, entry.offset)
+        return Line(start if start is not None else rva, module.lines.file_name(entry.file), entry.number)
+
+    def lines(self) -> Iterator[Line]:
+        """Every source line of the image, module by module, ascending by place in each."""
+        for index in range(len(self._dbi.modules)):
+            module = self._privates.module(index)
+            for entry in module.lines.entries if module is not None else ():
+                start = self.sections.rva(entry.section, entry.offset)
+                if start is not None and not entry.is_hidden:
+                    yield Line(start, module.lines.file_name(entry.file) if module is not None else "", entry.number)
+
+    def _module(self, place: Optional[Place]) -> Optional[LoadedModule]:
+        return self._privates.module_at(*place) if place is not None and self._privates else None
+
+    def inlines(self, rva: int) -> Sequence[Inline]:
+        place = self.sections.place(rva)
+        module = self._module(place)
+        function = self._privates.function_at(*place) if module is not None and place is not None else None
+        if module is None or function is None or place is None:
+            return ()
+        code = place[1] - function.offset
+        found: List[Inline] = []
+        for site in module.symbols.inline_sites(function):
+            start = module.lines.inlinees.get(site.inlinee)
+            rows = decode_annotations(site.annotations, start.file if start else 0, start.line if start else 0)
+            row = next((row for row in rows if row.start <= code < row.end), None)
+            if row is not None:
+                begin = self.sections.rva(function.section, function.offset + _run_start(rows, row))
+                file = module.lines.file_name(row.file) if start is not None else ""
+                name = self._ids.name(site.inlinee)
+                found.append(Inline(name, begin if begin is not None else rva, file or None, row.number))
+        return found[::-1]
+
+    # Types
+
+    @cached_property
+    def _ids(self) -> IdTable:
+        return IdTable(TypeRecords(self._container, IPI_STREAM), self.types)
+
+    def type(self, name: str) -> Optional[Type]:
+        found = self.types.named(name)
+        if found is None:
+            index = self._privates.typedef(name.encode("utf-8", "replace"))
+            found = self.types.at(index) if index is not None else None
+        return found
+
+    def type_names(self) -> Iterator[str]:
+        return self.types.names()
+
+    def type_of(self, name: str) -> Optional[Type]:
+        for private in self._privates.named(name.encode("utf-8", "replace")):
+            index: Optional[int] = private.type_index
+            if private.type_is_id:
+                index = self._ids.function_type(private.type_index)
+            if index:
+                return self.types.at(index)
+        return None
+
+
+def _run_start(rows: Sequence[InlineRow], row: InlineRow) -> int:
+    """Where the unbroken run of code that holds `row` begins."""
+    start = row.start
+    for other in sorted(rows, reverse=True):
+        if other.end == start:
+            start = other.start
+    return start
