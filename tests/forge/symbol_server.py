@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +26,25 @@ class _RequestHandler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
+    def do_CONNECT(self) -> None:
+        """Be a proxy, but for hosts that are not here."""
+        self.server.requests.append((self.path, dict(self.headers)))
+        host, _, port = self.path.rpartition(":")
+        self.close_connection = True
+        if host != "127.0.0.1":
+            status(403)(self)
+            return
+        with socket.create_connection((host, int(port)), 5) as target:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: target, target: self.connection}
+            while True:
+                for readable in select.select(list(ends), [], [], 5)[0]:
+                    data = readable.recv(65536)
+                    if not data:
+                        return
+                    ends[readable].sendall(data)
+
     def log_message(self, format: str, *args: object) -> None:
         """Tests are quiet."""
 
@@ -33,8 +54,15 @@ class SymbolServerFixture(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Optional[Tuple[str, str]] = None) -> None:
+        """`certificate` (and its key) make it speak HTTPS."""
         super().__init__(("127.0.0.1", 0), _RequestHandler)
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self._scheme = "https"
         self.routes: Dict[str, Behaviour] = {}
         self.fallback: Behaviour = status(404)
         self.requests: List[Tuple[str, Dict[str, str]]] = []
@@ -43,7 +71,7 @@ class SymbolServerFixture(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/sym"
+        return f"{self._scheme}://127.0.0.1:{self.server_address[1]}/sym"
 
     def __enter__(self) -> SymbolServerFixture:
         self._thread.start()
