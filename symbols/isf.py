@@ -8,7 +8,7 @@ and enumerators were declared (they come by offset and by value).
 from __future__ import annotations
 
 import os
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -78,8 +78,33 @@ class IsfFile(SymbolFile):
         return int(age) if age.isascii() and age.isdecimal() else None
 
     def find(self, name: str) -> Optional[Symbol]:
-        number = self._table.symbol_named(name)
+        """The symbol that is shown as `name`, or that the linker knew as `name`."""
+        for linkage in (name, f"_{name}"):
+            number = self._table.symbol_named(linkage)
+            if number is not None:
+                return self._symbol(number)
+        number = self._decorated.get(name)
         return None if number is None else self._symbol(number)
+
+    def find_in_any_case(self, name: str) -> Optional[Symbol]:
+        found = self.find(name)
+        if found is not None:
+            return found
+        for linkage in (name, f"_{name}"):
+            number = self._table.symbol_in_any_case(linkage)
+            if number is not None:
+                return self._symbol(number)
+        folded = name.lower()
+        number = next((number for shown, number in self._decorated.items() if shown.lower() == folded), None)
+        return None if number is None else self._symbol(number)
+
+    @cached_property
+    def _decorated(self) -> Dict[str, int]:
+        """C++ names as they are shown -> number of the first such symbol."""
+        found: Dict[str, int] = {}
+        for number in self._table.decorated():
+            found.setdefault(self._symbol(number).name, number)
+        return found
 
     def nearest(self, rva: int) -> Optional[Symbol]:
         number = self._table.symbol_near(rva)
@@ -91,9 +116,15 @@ class IsfFile(SymbolFile):
     def _symbol(self, number: int) -> Symbol:
         table = self._table
         try:
-            return Symbol(table.rva[number], table.string(table.name[number]))
+            rva, linkage = table.rva[number], table.string(table.name[number])
         except IndexError:
             raise SymbolError(f"{self.path}: the packed table refers to a symbol that it does not hold") from None
+        if linkage[:1] not in ("?", "_", ".") and "@" not in linkage:
+            return Symbol(rva, linkage)
+        from dumpkit.symbols.undecorate import shown_name
+
+        name = shown_name(linkage)
+        return Symbol(rva, name, 0, None, "" if name == linkage else linkage)
 
     def type(self, name: str) -> Optional[Type]:
         if name not in self._types:
@@ -143,7 +174,7 @@ class IsfFile(SymbolFile):
             return BitfieldType(partial(self._node, a), b >> 8, b & 0xFF, size)
         if kind == NODE_NAMED:
             return self._named(self._table.string(a), _kind(TYPE_KINDS, b))
-        return FunctionType(_void, tuple)
+        return FunctionType(_unknown, tuple)
 
     def _named(self, name: str, kind: str) -> Type:
         found = self.type(name)
@@ -153,8 +184,9 @@ class IsfFile(SymbolFile):
         return EnumType(name, 4, True, tuple) if kind == "enum" else RecordType(name, 0, kind, tuple)
 
 
-def _void() -> Type:
-    return BaseType("void", 0, "void")
+def _unknown() -> Type:
+    """The result of a function: a table says of functions only that they are."""
+    return BaseType("", 0, "void")
 
 
 def _kind(kinds: Sequence[str], index: int) -> str:
@@ -172,7 +204,7 @@ def _table_of(path: Path, cache: Union[Path, str, bool, None]) -> Table:
         raise SymbolError(f"{path}: {_reason(problem)}") from None
     stamp = status.st_size, status.st_mtime_ns & 0xFFFF_FFFF_FFFF_FFFF
     folder: Optional[Path] = None
-    source = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links and touch the disk
+    source = Path(os.path.abspath(path))
     if cache is None or cache is True:
         folder = isf_cache.default_folder()
     elif cache is not False:

@@ -17,7 +17,7 @@ from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import Table
 
 #: Raise it whenever the packed layout or what is packed changes.
-VERSION = 1
+VERSION = 2
 #: A cache file above this is refused unread; one for a kernel is 2-3 MB.
 SIZE_LIMIT = 128 << 20
 #: The folder keeps so many tables; the longest unused go first.
@@ -43,7 +43,7 @@ def default_folder() -> Path:
     if local:
         return Path(local) / "dumpkit" / "cache"
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path(os.path.expanduser("~/.cache"))) / "dumpkit"  # noqa: PTH111 - never raises
+    return (Path(base) if base else Path(os.path.expanduser("~/.cache"))) / "dumpkit"
 
 
 def cache_path(folder: Path, source: Path) -> Path:

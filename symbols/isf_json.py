@@ -277,30 +277,25 @@ class _Packing:
         return words.tobytes()
 
     def pack_symbols(self) -> List[bytes]:
-        found: List[Tuple[int, Tuple[bool, str]]] = []
-        linkage: List[Tuple[bytes, str, str]] = []
+        found: List[Tuple[int, Tuple[bool, str], str]] = []
         for name, described in self.symbols.items():
             where = f"symbol {_one_line(name)}"
             if not isinstance(described, dict):
                 self.fail(where, "is no object")
-            found.append((self.number(where, described, "address"), rank(name)))
-            other = described.get("linkage_name")
-            if isinstance(other, str) and other != name:
-                linkage.append((_bytes_of(other), other, name))
+            # volatility keeps C names without an underscore, and then the linker's beside it.
+            linkage = described.get("linkage_name")
+            raw = linkage if isinstance(linkage, str) and linkage else name
+            found.append((self.number(where, described, "address"), rank(name), raw))
         found.sort()
-        numbers = {ranked[1]: number for number, (_, ranked) in enumerate(found)}
-        rvas = array("I", [rva for rva, _ in found])
-        names = array("I", [self.string(ranked[1]) for _, ranked in found])
-        by_name = array("I", [numbers[name] for name in sorted(numbers, key=_bytes_of)])
-        links = array("I")
-        for _, other, name in sorted(linkage):
-            links.extend((self.string(other), numbers[name]))
+        rvas = array("I", [rva for rva, _, _ in found])
+        names = array("I", [self.string(raw) for _, _, raw in found])
+        by_name = array("I", sorted(range(len(found)), key=lambda number: _bytes_of(found[number][2])))
         place_rvas, place_symbols = array("I"), array("I")
-        for number, (rva, ranked) in enumerate(found):
-            if not is_string_literal(ranked[1]) and (not place_rvas or place_rvas[-1] != rva):
+        for number, (rva, _, raw) in enumerate(found):
+            if not is_string_literal(raw) and (not place_rvas or place_rvas[-1] != rva):
                 place_rvas.append(rva)
                 place_symbols.append(number)
-        return [words.tobytes() for words in (rvas, names, by_name, links, place_rvas, place_symbols)]
+        return [words.tobytes() for words in (rvas, names, by_name, place_rvas, place_symbols)]
 
     def packed(self) -> bytes:
         try:

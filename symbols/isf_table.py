@@ -18,9 +18,8 @@ SECTIONS = (
     "facts",  # "key=value" lines in UTF-8
     "strings",
     "rva",  # of each symbol, ascending
-    "name",  # of each symbol
+    "name",  # of each symbol, as the linker knew it
     "by_name",  # symbol numbers in the order of their names' bytes
-    "linkage",  # (linkage name, symbol number) in the order of the linkage names' bytes
     "place_rva",  # one for each place that has a name to show, ascending
     "place_symbol",  # number of the symbol that names it
     "types",  # TYPE_WORDS words a type, in the order of the names' bytes
@@ -75,8 +74,8 @@ class Table:
         self.facts = bytes(views[0])
         self._strings = bytes(views[1])
         words = [view.cast("I") for view in views[2:]]
-        self.rva, self.name, self.by_name, self.linkage = words[:4]
-        self.place_rva, self.place_symbol, self.types, self.members, self.nodes = words[4:]
+        self.rva, self.name, self.by_name = words[:3]
+        self.place_rva, self.place_symbol, self.types, self.members, self.nodes = words[3:]
         pairs = ((self.rva, self.name), (self.rva, self.by_name), (self.place_rva, self.place_symbol))
         if any(len(left) != len(right) for left, right in pairs):
             raise SymbolError("packed symbol table has sections of unequal length")
@@ -91,15 +90,32 @@ class Table:
         return self.string_bytes(offset).decode("utf-8", "replace")
 
     def symbol_named(self, name: str) -> Optional[int]:
-        """The number of the symbol of that name, or of that linkage name; None where there is none."""
-        wanted = name.encode("utf-8", "replace")
+        """The number of the symbol of that linkage name, or None."""
         by_name, names = self.by_name, self.name
-        at = self._search(wanted, len(by_name), lambda index: names[by_name[index]])
-        if at is not None:
-            return int(by_name[at])
-        linkage = self.linkage
-        at = self._search(wanted, len(linkage) // 2, lambda index: linkage[2 * index])
-        return None if at is None else int(linkage[2 * at + 1])
+        at = self._search(name.encode("utf-8", "replace"), len(by_name), lambda index: names[by_name[index]])
+        return None if at is None else int(by_name[at])
+
+    def symbol_in_any_case(self, name: str) -> Optional[int]:
+        """As `symbol_named`, upper and lower case taken as equal."""
+        import re
+
+        numbers = {offset: number for number, offset in enumerate(self.name)}
+        pattern = re.compile(b"\0(" + re.escape(name.encode("utf-8", "replace")) + b")\0", re.IGNORECASE)
+        found = pattern.search(self._strings)
+        while found is not None:
+            number = numbers.get(found.start(1))
+            if number is not None:
+                return number
+            # Its last NUL may be the first of the next.
+            found = pattern.search(self._strings, found.end() - 1)
+        return None
+
+    def decorated(self) -> Iterator[int]:
+        """The numbers of the symbols that are shown otherwise than linked, but for a leading underscore."""
+        for number, offset in enumerate(self.name):
+            raw = self.string_bytes(offset)
+            if raw[:1] == b"?" or b"@" in raw:
+                yield number
 
     def symbol_near(self, rva: int) -> Optional[int]:
         """The number of the symbol that names the last place at or before `rva`; None before the first."""
