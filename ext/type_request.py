@@ -16,11 +16,12 @@ DEFAULT_COUNT = 5
 #: Levels beyond this are never wanted, and their number grows exponentially.
 DEPTH_LIMIT = 32
 
-_STEP = re.compile(r"(?:\.|->)?([^.\[\]>-]+)((?:\[[^\[\]]+\])*)")
-_INDEX = re.compile(r"\[([^\[\]]+)\]")
-_NUMBER = re.compile(r"(?:0x|0n)?[0-9a-f`]+(?:[-+*/&|^<>()].*)?$", re.IGNORECASE)
+# Compiled when they are needed, by the cache of `re`: most commands need one or two of them.
+_STEP = r"(?:\.|->)?([^.\[\]>-]+)((?:\[[^\[\]]+\])*)"
+_INDEX = r"\[([^\[\]]+)\]"
+_NUMBER = r"(?i)(?:0x|0n)?[0-9a-f`]+(?:[-+*/&|^<>()].*)?$"
 #: What can only be an address, in front of the name as well.
-_CERTAIN = re.compile(r"(?:[@(]|poi\(|0x|0n|[0-9a-f]{8}|[0-9])", re.IGNORECASE)
+_CERTAIN = r"(?i)(?:[@(]|poi\(|0x|0n|[0-9a-f]{8}|[0-9])"
 
 
 class Step(NamedTuple):
@@ -104,7 +105,9 @@ def looks_like_address(word: str) -> bool:
 
     A field such as `Add` therefore needs -n before it.
     """
-    return bool(_NUMBER.match(word)) or word[:1] in "@(" or word[:1].isdigit() or word.startswith(("poi(", "nt!", "$"))
+    return (
+        bool(re.match(_NUMBER, word)) or word[:1] in "@(" or word[:1].isdigit() or word.startswith(("poi(", "nt!", "$"))
+    )
 
 
 def parse_field(text: str, partial: bool = False) -> FieldPath:
@@ -116,12 +119,12 @@ def parse_field(text: str, partial: bool = False) -> FieldPath:
         rest = rest[:-2]
     position = 0
     while position < len(rest):
-        found = _STEP.match(rest, position)
+        found = re.match(_STEP, rest[position:])
         if found is None:
             raise CommandError(f"Syntax error at '{rest[position:]}'", USAGE)
-        indexes = tuple(_index(word) for word in _INDEX.findall(found.group(2)))
+        indexes = tuple(_index(word) for word in re.findall(_INDEX, found.group(2)))
         steps.append(Step(found.group(1), indexes))
-        position = found.end()
+        position += found.end()
     if not steps:
         raise CommandError(f"Syntax error at '{text}'", USAGE)
     return FieldPath(text, tuple(steps), partial, all_members)
@@ -164,7 +167,7 @@ class _RequestReader:
 
     def name(self, word: str) -> None:
         partial, literal, self.partial, self.literal = self.partial, self.literal, False, False
-        if not self.values.name and not (_CERTAIN.match(word) and self.is_address(word) and self.words):
+        if not self.values.name and not (re.match(_CERTAIN, word) and self.is_address(word) and self.words):
             self.set(name=word, partial=partial)
         elif not literal and not partial and self.is_address(word):
             # What follows an operator belongs to the expression.
@@ -177,8 +180,8 @@ class _RequestReader:
         while position < len(letters):
             letter = letters[position]
             position += 1
-            digits = re.match(r"\d*", letters[position:])
-            number = digits.group() if digits is not None and letter in "ar" else ""
+            rest = letters[position:] if letter in "ar" else ""
+            number = rest[: len(rest) - len(rest.lstrip("0123456789"))]
             position += len(number)
             self.letter(letter, int(number) if number else None)
 
