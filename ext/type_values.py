@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
+from dumpkit.errors import SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.numbers import quoted
 from dumpkit.symbols.types import (
@@ -328,8 +329,11 @@ SUMMARIES: Dict[str, Summary] = {
 }
 
 
-def reader_of(target: Target) -> Reader:
-    """A reader of a target's virtual memory that names functions by its symbols."""
+def reader_of(target: Target, module: Optional[str] = None) -> Reader:
+    """A reader of a target's virtual memory that names functions by its symbols.
+
+    `module` is where the static members of the types that are shown are looked for.
+    """
 
     def place(address: int) -> str:
         location = target.symbols.nearest(address)
@@ -338,4 +342,10 @@ def reader_of(target: Target) -> Reader:
         name = location.module.name if location.name is None else f"{location.module.name}!{location.name}"
         return f"{name}+{location.displacement:x}"
 
-    return Reader(target.memory, place)
+    def find(name: str) -> Optional[int]:
+        try:
+            return target.symbols.address_of(f"{module}!{name}")
+        except SymbolError:
+            return None
+
+    return Reader(target.memory, place, None if module is None else find)

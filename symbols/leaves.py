@@ -96,6 +96,8 @@ class Tag(NamedTuple):
     name: str
     #: Offset of the name's end: the unique (decorated) name follows where there is one.
     name_end: int
+    #: Entries of its list of members, methods and nested types counted; None where the leaf does not say.
+    entries: Optional[int] = None
 
     @property
     def is_forward(self) -> bool:
@@ -106,10 +108,11 @@ class Tag(NamedTuple):
 def tag_head(data: bytes, leaf: int, start: int, end: int) -> Tag:
     """Decode the head of a record whose leaf is one of `TAGGED`."""
     size = underlying = 0
+    count: Optional[int] = None
     kind = CLASS_KINDS.get(leaf)
     if leaf == LF_ENUM:
         kind = "enum"
-        _, properties, underlying, fields = struct.unpack_from("<HHII", data, start)
+        count, properties, underlying, fields = struct.unpack_from("<HHII", data, start)
         offset = start + 12
     elif leaf in (LF_CLASS2, LF_STRUCTURE2, LF_INTERFACE2):
         properties, fields = struct.unpack_from("<II", data, start)
@@ -118,12 +121,12 @@ def tag_head(data: bytes, leaf: int, start: int, end: int) -> Tag:
         properties, fields = struct.unpack_from("<II", data, start)
         _, offset = numeric(data, start + 8)
     else:
-        _, properties, fields = struct.unpack_from("<HHI", data, start)
+        count, properties, fields = struct.unpack_from("<HHI", data, start)
         offset = start + (8 if leaf == LF_UNION else 16)
     if leaf != LF_ENUM:
         size, offset = numeric(data, offset)
     name, name_end = name_at(data, offset, end)
-    return Tag(kind or "union", properties, fields, size, underlying, name, name_end)
+    return Tag(kind or "union", properties, fields, size, underlying, name, name_end, count)
 
 
 def unique_name(data: bytes, tag: Tag, end: int) -> bytes:

@@ -237,7 +237,7 @@ class TypeTable:
             signed = isinstance(base, BaseType) and base.kind in ("int", "char", "hresult")
             size = base.size if base is not None else 4
             return EnumType(tag.name, size, signed, partial(self._enumerators, tag.fields))
-        return RecordType(tag.name, tag.size, tag.kind, partial(self._members, tag.fields))
+        return RecordType(tag.name, tag.size, tag.kind, partial(self._members, tag.fields), tag.entries)
 
     def _definition(self, declared: Tag, record: Record) -> Optional[int]:
         """The index of the definition of a forward reference: by its unique name where it has one, else by name."""
