@@ -36,15 +36,49 @@ class RegisterError(DumpkitError):
 
 
 class ExpressionError(DumpkitError):
-    """A MASM expression cannot be evaluated.
+    """A command line cannot be understood: an expression, a range, or what stands behind them.
 
-    The text is the debugger's own ("Couldn't resolve error at 'foo'"); `offset` is the position in
-    the expression, in characters, at which it was noticed.
+    The words are the debugger's own, in its two forms. Plain, it quotes the text from the place on:
+    "Couldn't resolve error at 'foo+8'". With `caret` it quotes the whole text and points into it:
+    "    ^ Range error in 'db nt 4'"; `pointed` gives the line with its caret.
+
+    `kind` is the message without its quotation; `offset` the place in `text`, in characters; `end`
+    where a plain quotation stops, the end of `text` where None. Without `text` there is no quotation.
     """
 
-    def __init__(self, message: str, offset: int = 0) -> None:
+    def __init__(
+        self, kind: str, offset: int = 0, text: Optional[str] = None, end: Optional[int] = None, caret: bool = False
+    ) -> None:
+        self.kind = kind
         self.offset = offset
+        self.text = text
+        self.end = end
+        self.caret = caret
+        if text is None:
+            message = kind
+        elif caret:
+            message = f"{kind} in '{text}'"
+        else:
+            message = f"{kind} '{text[offset:end] or '<EOL>'}'"
         super().__init__(message)
+
+    def within(self, line: str, start: int, end: Optional[int] = None) -> ExpressionError:
+        """The same error in the line that `text` is a part of, from character `start` on.
+
+        A plain quotation stops at `end` in `line`: where it stopped before, or at the line's end, where None.
+        """
+        if end is None and self.end is not None:
+            end = start + self.end
+        error = ExpressionError(self.kind, start + self.offset, line, end, self.caret)
+        error.__cause__ = self.__cause__
+        return error
+
+    def pointed(self, prompt: str) -> str:
+        """The line that the debugger prints below `prompt` and the text, a caret below the place where it has one."""
+        if not self.caret:
+            return str(self)
+        before = "".join("\t" if character == "\t" else " " for character in (self.text or "")[: self.offset])
+        return f"{' ' * len(prompt)}{before:<{self.offset}}^ {self}"
 
 
 class CommandError(DumpkitError):
