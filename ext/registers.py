@@ -106,6 +106,9 @@ def _x64_parts() -> Dict[str, Tuple[str, int, int]]:
     for flag, bit in flags:
         parts[flag] = ("efl", bit, 1)
     parts["iopl"] = ("efl", 12, 2)
+    parts["vif"] = ("efl", 19, 1)
+    parts["vip"] = ("efl", 20, 1)
+    parts["fl"] = ("efl", 0, 16)
     return parts
 
 
@@ -114,6 +117,8 @@ def _arm64_parts() -> Dict[str, Tuple[str, int, int]]:
     parts = {f"w{i}": (f"x{i}", 0, 32) for i in range(29)}
     parts["w29"] = ("fp", 0, 32)
     parts["w30"] = ("lr", 0, 32)
+    for flag, bit in (("nf", 31), ("zf", 30), ("cf", 29), ("vf", 28)):
+        parts[flag] = ("psr", bit, 1)
     return parts
 
 
