@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+from dumpkit.cpp_expression import DEPTH_LIMIT, evaluate_cpp
+from dumpkit.errors import ExpressionError
+from dumpkit.scope import BareScope
+
+from tests.scopes import MadeScope
+
+
+def shown(text: str) -> str:
+    """What `??` prints for an expression, without what stands behind it."""
+    return str(evaluate_cpp(text, MadeScope({"rsp": 0xFFFF_8504_2989_0EE8, "efl": 0x286, "al": 0x20}))[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1+2", "int 0n3"),
+        ("10", "int 0n10"),
+        ("0x10", "int 0n16"),
+        ("010", "int 0n8"),
+        ("08", "int 0n8"),
+        ("1``0", "int 0n10"),
+        ("-1", "int 0n-1"),
+        ("0x7fffffff", "int 0n2147483647"),
+        ("0xffffffff", "unsigned int 0xffffffff"),
+        ("-0x80000000", "unsigned int 0x80000000"),
+        ("2147483648", "int64 0n2147483648"),
+        ("0x100000000", "int64 0n4294967296"),
+        ("9223372036854775808", "unsigned int64 0x80000000`00000000"),
+        ("1u", "unsigned int 1"),
+        ("1ul", "unsigned int 1"),
+        ("1l", "int 0n1"),
+        ("1i64", "int64 0n1"),
+        ("6ui64", "unsigned int64 6"),
+        ("'a'", "char 0n97 'a'"),
+        ("'ab'", "short 0n24930"),
+    ],
+)
+def test_literals_have_the_smallest_type_that_holds_them(text, answer):
+    assert shown(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("5/2", "int 0n2"),
+        ("-5/2", "int 0n-2"),
+        ("-5%3", "int 0n-2"),
+        ("(1+2)*3", "int 0n9"),
+        ("1+2*3", "int 0n7"),
+        ("1<<31", "int 0n-2147483648"),
+        ("1<<32", "int 0n0"),
+        ("-1>>1", "int 0n-1"),
+        ("0xffffffff>>1", "unsigned int 0x7fffffff"),
+        ("2147483647+1", "int 0n-2147483648"),
+        ("1u - 2", "unsigned int 0xffffffff"),
+        ("-3 + 7u", "unsigned int 4"),
+        ("-3 / 7u", "unsigned int 0x92492491"),
+        ("5 + 0xffffffff", "unsigned int 0x4"),
+        ("0xffffffff + -9i64", "unsigned int64 0xfffffff6"),
+        ("7u + -9i64", "unsigned int64 0xffffffff`fffffffe"),
+        ("-9i64 / 2i64", "int64 0n-4"),
+        ("6ui64 << -9i64", "unsigned int64 0x03000000`00000000"),
+        ("1 + 'a'", "int 0n98"),
+        ("'a' + 'a'", "char 0n-62 ''"),
+        ("'ab' + 'ab'", "short 0n-15676"),
+        ("5 + (1<2)", "unsigned int 6"),
+        ("~1", "int 0n-2"),
+        ("~7u", "unsigned int 0xfffffff8"),
+        ("~(1<2)", "unsigned char 0xfe ''"),
+        ("1&3|4^1", "int 0n5"),
+        ("0xffffffffffffffff + 1", "unsigned int64 0"),
+        ("4294967296*4294967296", "int64 0n0"),
+    ],
+)
+def test_operations_are_done_in_64_bits_and_cut_to_the_larger_type(text, answer):
+    assert shown(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1<2", "bool true"),
+        ("-1 < 1u", "bool false"),
+        ("-1 == 0xffffffff", "bool false"),
+        ("-3 < 5", "bool true"),
+        ("!1", "bool false"),
+        ("!0", "bool true"),
+        ("1&&2", "bool true"),
+        ("1||0", "bool true"),
+        ("1?2:3", "int 0n2"),
+        ("0 ? 2 : 3u", "unsigned int 3"),
+        ("1,2", "int 0n2"),
+        ("1 ? 0 ? 4 : 5 : 6", "int 0n5"),
+        ("(1<2) == (2<3)", "bool true"),
+    ],
+)
+def test_conditions_are_bool(text, answer):
+    assert shown(text) == answer
+
+
+def test_registers_are_unsigned_int64_but_for_efl():
+    assert shown("@rsp") == "unsigned int64 0xffff8504`29890ee8"
+    assert shown("5 + @rsp") == "unsigned int64 0xffff8504`29890eed"
+    assert shown("@al + 1") == "unsigned int64 0x21"
+    assert shown("@efl") == "unsigned int 0x286"
+
+
+def test_masm_may_stand_inside():
+    assert shown("@@masm(10) + 1") == "unsigned int64 0x11"
+    assert shown("@@(10)") == "unsigned int64 0x10"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 +", "Syntax error at '<EOL>'"),
+        ("", "Syntax error at '<EOL>'"),
+        ("(1", "Unexpected token '<EOL>'"),
+        ("1 ? 2", "Unexpected token '<EOL>'"),
+        ("1/0", "Operand error at '<EOL>'"),
+        ("1%0", "Operand error at '<EOL>'"),
+        ("@foo", "Bad register error at '@foo'"),
+        ("3 > 2 > 1", "Type conflict error at '<EOL>'"),
+        ("-(7u)", "Type conflict error at '<EOL>'"),
+        ("'a", "Syntax error at ''a'"),
+        ("@@masm(1 2)", "Syntax error at '2)'"),
+        ("@@masm(@@c++(1))", "Syntax error at '@@c++(1))'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_engines_words(text, message):
+    with pytest.raises(ExpressionError) as refused:
+        evaluate_cpp(text, BareScope())
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("text", ["1.5", "1e3", '"abc"', "sizeof(int)", "nt!foo", "*@rsp", "&5", "foo->bar", "true"])
+def test_what_is_no_integer_arithmetic_is_refused_in_one_line(text):
+    with pytest.raises(ExpressionError) as refused:
+        evaluate_cpp(text, MadeScope({"rsp": 0}))
+    assert str(refused.value).startswith("Of C++ expressions only integer arithmetic is supported, not '")
+
+
+def test_an_expression_ends_where_it_cannot_go_on():
+    assert evaluate_cpp("1 2", BareScope())[1] == 1
+    assert evaluate_cpp("5 = 6", BareScope())[1] == 1
+    assert evaluate_cpp("?? 1+2 ; r", BareScope(), 2)[1] == 6
+
+
+def test_brackets_nest_only_so_deep():
+    depth = DEPTH_LIMIT - 1
+    assert shown("(" * depth + "1" + ")" * depth) == "int 0n1"
+    with pytest.raises(ExpressionError, match="Expression is nested too deeply at"):
+        evaluate_cpp("(" * 5000 + "1", BareScope())
+    with pytest.raises(ExpressionError, match="Expression is nested too deeply at"):
+        evaluate_cpp("1?" * 5000 + "1", BareScope())
+    assert shown("~" * 5000 + "1") == "int 0n1"
