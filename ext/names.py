@@ -79,8 +79,8 @@ def _member(text: str, scope: Scope, position: int, place: int) -> Found:
 def _symbol(text: str, scope: Scope, position: int, end: int) -> Found:
     """The address of the name between two places, or else the register's value.
 
-    Where a `<` follows a name that there is not, it may be a template's: f<int>. The engine knows such
-    names only in the form @!"f<int>".
+    Where a `<` follows module!name and there is no such name, it may be a template's: a!f<int>. The engine
+    knows those only in the form @!"a!f<int>".
     """
     name = "".join(text[position:end].split())
     cause: Optional[SymbolError] = None
@@ -88,7 +88,7 @@ def _symbol(text: str, scope: Scope, position: int, end: int) -> Found:
         return scope.symbol(name) & U64_MASK, end
     except SymbolError as error:
         cause = error
-    longer = template_end(text, end) if text[end : end + 1] == "<" else None
+    longer = template_end(text, end) if "!" in name and text[end : end + 1] == "<" else None
     try:
         if longer is not None:
             return scope.symbol(name + text[end:longer]) & U64_MASK, longer

@@ -134,6 +134,10 @@ def test_a_template_is_found_by_its_arguments_where_the_bare_name_is_not():
     assert evaluate("a!g<(5000)", scope) == 1
 
 
+def test_a_register_may_be_compared_with_a_shifted_number():
+    assert evaluate("rsp<10>>1", MadeScope({"rsp": 5})) == 1
+
+
 def test_a_symbol_with_any_characters_stands_in_quotes():
     assert evaluate('@!"a!operator new (int)"+1', MadeScope(symbols={"a!operator new (int)": 0x1000})) == 0x1001
 
