@@ -130,7 +130,7 @@ class Evaluator:
 
     def _unexpected(self, position: int, character: str) -> ExpressionError:
         """The error of something where a bracket should close; a word is read first, and may be wrong in itself."""
-        if character == "@" or is_word(character):
+        if character == "@" or (is_word(character) and character != "~"):
             self.position = position
             self._operand()
         return self.fail("Syntax error at", position)
