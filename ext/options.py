@@ -5,13 +5,13 @@ A table and a loop instead of argparse: importing that costs as much as opening 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import CommandError
 from dumpkit.record import Record
 
 
-class _Option(NamedTuple):
+class _Option(Record):
     """An option: its spellings, the field it sets, the name of its value ("" for a switch), and its help."""
 
     flags: Tuple[str, ...]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, TypeVar, Union
+
+from dumpkit.record import Record
 
 if TYPE_CHECKING:
     from dumpkit.output import Line
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 CATEGORIES = ("Dump", "Stack", "Memory", "Code", "Modules", "Symbols", "Kernel", "Session")
 
 
-class Switch(NamedTuple):
+class Switch(Record):
     """An option without a value: true where one of `flags` stands among the arguments."""
 
     name: str
@@ -24,7 +26,7 @@ class Switch(NamedTuple):
 HOLDS = ("", "command", "file", "module", "nothing")
 
 
-class Option(NamedTuple):
+class Option(Record):
     """An option with a value: `-m PATTERN`. `kind` is "word" or "expression"; absent, the value is None."""
 
     name: str
@@ -34,7 +36,7 @@ class Option(NamedTuple):
     holds: str = ""
 
 
-class Word(NamedTuple):
+class Word(Record):
     """One word, up to white space; double quotes group."""
 
     name: str
@@ -44,7 +46,7 @@ class Word(NamedTuple):
     holds: str = ""
 
 
-class Expression(NamedTuple):
+class Expression(Record):
     """A MASM expression, handed on as its value: an address where the command wants one."""
 
     name: str
@@ -52,7 +54,7 @@ class Expression(NamedTuple):
     required: bool = False
 
 
-class Text(NamedTuple):
+class Text(Record):
     """The rest of the line as it stands."""
 
     name: str
@@ -64,7 +66,7 @@ class Text(NamedTuple):
 Argument = Union[Switch, Option, Word, Expression, Text]
 
 
-class Command(NamedTuple):
+class Command(Record):
     """A registered command.
 
     `run(session, **arguments)` returns the result, a dataclass or None where there is nothing to

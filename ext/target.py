@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Se
 
 from dumpkit.errors import DumpkitError
 from dumpkit.memory import AddressSpace
+from dumpkit.record import Record
 from dumpkit.registers import Architecture, Context
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Bugcheck(NamedTuple):
     parameters: Tuple[int, int, int, int]
 
 
-class System(NamedTuple):
+class System(Record):
     """What the target says of itself. Fields that it lacks are None; nothing is guessed."""
 
     build: int

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from mmap import mmap
 from struct import Struct
-from typing import Dict, NamedTuple, NoReturn, Optional, Tuple, Union
+from typing import Dict, NoReturn, Optional, Tuple, Union
 
 from dumpkit.errors import DumpFormatError
+from dumpkit.record import Record
 
 #: What a dump's bytes may lie in. Slices of a `memoryview` are views; of the others, copies.
 Buffer = Union[bytes, bytearray, memoryview, mmap]
@@ -88,7 +89,7 @@ _EXCEPTION = Struct("<IIQQII15Q")
 _EXCEPTION_OFFSET = 0xF00
 
 
-class ExceptionRecord(NamedTuple):
+class ExceptionRecord(Record):
     """EXCEPTION_RECORD64 (winnt.h). `record` and `address` are virtual addresses."""
 
     code: int
@@ -98,7 +99,7 @@ class ExceptionRecord(NamedTuple):
     parameters: Tuple[int, ...]
 
 
-class Header(NamedTuple):
+class Header(Record):
     """DUMP_HEADER64; None where the dump's writer left a field out."""
 
     #: 0xF for a free build of Windows, 0xC for a checked one.

@@ -16,6 +16,7 @@ from dumpkit.dump.header import HEADER_SIZE, Buffer, Header
 from dumpkit.errors import DumpFormatError
 from dumpkit.kernel.debugger_data import LARGEST_SIZE, DebuggerData
 from dumpkit.kernel.loaded_modules import LONGEST_PATH, LoadedImage
+from dumpkit.record import Record
 from dumpkit.target import UnloadedModule
 
 #: Where the engine shows the PRCB of a triage dump: the address that it had is not in the file.
@@ -46,7 +47,7 @@ _BLOCK = Struct("<QII")
 _ADDRESS_LIMIT = 1 << 64
 
 
-class TriageHeader(NamedTuple):
+class TriageHeader(Record):
     """TRIAGE_DUMP64: file offsets and sizes in bytes, unless said otherwise."""
 
     #: CmNtCSDVersion.
@@ -103,9 +104,7 @@ class TriageDump:
         self._header = header
         self._view = view
         # Where the file ends before the tables do, what is missing of them reads as "not there".
-        self.tables = TriageHeader._make(
-            _TRIAGE.unpack(self._slice(HEADER_SIZE, _TRIAGE.size).ljust(_TRIAGE.size, b"\0"))
-        )
+        self.tables = TriageHeader(*_TRIAGE.unpack(self._slice(HEADER_SIZE, _TRIAGE.size).ljust(_TRIAGE.size, b"\0")))
         #: One line for each damage found so far.
         self.notes: List[str] = []
         self._check_end()

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from struct import iter_unpack
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
+from dumpkit.disassembly.call_site import call_before
 from dumpkit.disassembly.capstone_library import Decoder
 from dumpkit.kernel.epilogue import Return, ReturnFinder
 from dumpkit.memory import AddressSpace
-from dumpkit.registers import X64
 from dumpkit.target import Target
 
 #: Headers of an image, which no code stands in.
@@ -27,6 +26,8 @@ _HEADERS = 0x1000
 STACK_LIMIT = 0x20000
 #: How far above its machine frame a trap's own call may have pushed its return address (sizeof KTRAP_FRAME at least).
 _TRAP_FRAME = 0x200
+#: Links in a row that make a frame certain.
+_SURE = 3
 #: Instructions that are looked at to tell code from data.
 _PROBE = 8
 
@@ -82,34 +83,48 @@ class StackScanner:
         """The candidates in the stack from virtual address `start` up to its end or first hole."""
         data = self.memory.read_prefix(start, STACK_LIMIT)
         words = [word for (word,) in iter_unpack("<Q", data[: len(data) & ~7])]
-        frames = {
-            index
-            for index in range(len(words) - 4)
-            if _is_machine_frame(words[index : index + 5], start + 8 * index)
-            and self.target.module_at(words[index]) is not None
-        }
+        lowest, highest = self._code_bounds()
+        places = [index for index, word in enumerate(words) if lowest <= word < highest and self.may_return_to(word)]
+        frames = {index for index in places if _is_machine_frame(words[index : index + 5], start + 8 * index)}
         found: List[Candidate] = []
-        for index, word in enumerate(words):
-            if word < _HEADERS or not self.may_return_to(word):
-                continue
+        #: Stack pointer -> how many links in a row lead there.
+        depths: Dict[int, int] = {}
+        behind = 0
+        for index in places:
             slot = start + 8 * index
+            if slot < behind:
+                continue
             if index in frames:
-                stack = words[index + 3]
-                link = self.finder.find({"rip": word, "rsp": stack})
-                found.append(Candidate(slot, word, False, link, stack, True))
+                candidate: Optional[Candidate] = self._machine_frame(slot, words[index], words[index + 3])
             else:
                 in_trap = any(index < frame <= index + _TRAP_FRAME // 8 for frame in frames)
-                candidate = self._candidate(slot, word, in_trap)
-                if candidate is not None:
-                    found.append(candidate)
+                candidate = self._candidate(slot, words[index], in_trap)
+            if candidate is None:
+                continue
+            found.append(candidate)
+            link = candidate.link
+            if link is not None:
+                depth = depths.get(candidate.stack_pointer, 0) + 1
+                depths[link.stack_pointer] = max(depth, depths.get(link.stack_pointer, 0))
+                if depth > _SURE and not candidate.is_machine_frame:
+                    # So many links are no accident: what lies inside this frame needs no look.
+                    behind = link.stack_pointer - 8
         # The code behind a call that never returns is another function's, so what another candidate's code
         # leads to is not refuted by its own.
         confirmed = {candidate.link.stack_pointer for candidate in found if candidate.link is not None}
         return [one for one in found if not one.is_refuted or one.stack_pointer in confirmed]
 
+    def _code_bounds(self) -> Tuple[int, int]:
+        """Virtual addresses that every module lies between."""
+        modules = self.target.modules
+        return (modules[0].base, max(module.end for module in modules)) if modules else (0, 0)
+
+    def _machine_frame(self, slot: int, address: int, stack: int) -> Candidate:
+        return Candidate(slot, address, False, self.finder.find({"rip": address, "rsp": stack}), stack, True)
+
     def _candidate(self, slot: int, address: int, in_trap: bool) -> Optional[Candidate]:
         """A word as a candidate, or None where something speaks against it."""
-        call = self._call_before(address)
+        call = call_before(self.memory, address)
         if call is False or not self._is_code(address, call is None):
             return None
         link = self.finder.find({"rip": address, "rsp": slot + 8})
@@ -118,15 +133,6 @@ class StackScanner:
         may_end_here = in_trap or self.memory.read_prefix(address, 1) in (b"\x90", b"\xcc")
         refuted = link is None and self.finder.refuted and not may_end_here
         return Candidate(slot, address, call is True, link, slot + 8, False, refuted)
-
-    def _call_before(self, address: int) -> Optional[bool]:
-        """Whether a call ends at an address; None where the bytes that would tell are not in the dump."""
-        for size in (MAX_CALL_SIZE, 7, 6, 5, 3, 2):
-            code = self.memory.read_optional(address - size, size)
-            if code is not None:
-                found = call_site(X64, code, address) is not None
-                return found or (None if size < 7 else False)
-        return None
 
     def _is_code(self, address: int, may_be_entry: bool) -> bool:
         """Whether the bytes at an address, where the dump has them, look like code inside a function."""
@@ -160,12 +166,14 @@ def _is_machine_frame(words: Sequence[int], slot: int) -> bool:
 
     Selectors are those of 64-bit Windows: kernel 10 and 18, user 33 and 2B. Bit 1 of the flags is always set.
     """
+    if len(words) < 5 or words[1] not in (0x10, 0x33):
+        return False
     _, cs, flags, stack, ss = words
     if flags >= 1 << 22 or not flags & 2 or ss not in (0, 0x18, 0x2B):
         return False
     if cs == 0x10:
         return slot < stack < slot + STACK_LIMIT and stack % 8 == 0
-    return cs == 0x33 and stack < 1 << 47
+    return stack < 1 << 47
 
 
 class _Step(NamedTuple):
