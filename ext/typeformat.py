@@ -353,7 +353,8 @@ class TypeText:
             return ""
         if isinstance(type, BaseType) and type.kind == "void":
             return "Void"
-        if isinstance(type, (BaseType, PointerType)):
+        unnamed = isinstance(type, EnumType) and target.number is not None and target.enumerator is None
+        if isinstance(type, (BaseType, PointerType)) or unnamed:
             return f" -> {self.text(target, _ELSEWHERE._replace(level=level))}"
         if isinstance(type, ArrayType) and text is None:
             return f"[{type.count}] {self.pointee(target.element(0), level)}"

@@ -48,7 +48,7 @@ _BUILT_IN: Dict[int, Tuple[str, int, str]] = {
     0x00: ("<no type>", 0, "void"),
     0x03: ("void", 0, "void"),
     0x08: ("HRESULT", 4, "hresult"),
-    0x10: ("char", 1, "char"),
+    0x10: ("signed char", 1, "char"),
     0x11: ("short", 2, "int"),
     0x12: ("long", 4, "int"),
     0x13: ("long long", 8, "int"),

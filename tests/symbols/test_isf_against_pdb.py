@@ -26,8 +26,8 @@ PDB = SYMBOLS / "pdb" / "ntkrnlmp-19041-public.pdb"
 
 pytestmark = needs_symbols
 
-#: ISF's names of base types, in C.
-IN_C = {"f32": "float", "wchar": "wchar_t"}
+#: Names of base types that stand for one another: ISF knows only one `char`.
+IN_ISF = {"float": "f32", "wchar_t": "wchar", "signed char": "char"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def described(type: Type) -> Tuple[object, ...]:
     if isinstance(type, EnumType):
         return ("enum", type.name, type.size)
     assert isinstance(type, BaseType)
-    return ("base", IN_C.get(type.name, type.name), type.size)
+    return ("base", IN_ISF.get(type.name, type.name), type.size)
 
 
 def definition(type: Type) -> List[Tuple[object, ...]]:
