@@ -112,11 +112,7 @@ class Value:
         """The name of an enumeration's value, of a bitfield's too; None where it has none."""
         type = self.type.base if isinstance(self.type, BitfieldType) else self.type
         number = self.number
-        if not isinstance(type, EnumType) or number is None:
-            return None
-        # Compilers write -1 of a 32-bit enumeration as such or as 0xffffffff.
-        mask = (1 << 8 * type.size) - 1
-        return next((name for name, known in type.enumerators if known & mask == int(number) & mask), None)
+        return type.name_of(int(number)) if isinstance(type, EnumType) and number is not None else None
 
     @property
     def target(self) -> Optional[Value]:

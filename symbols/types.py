@@ -100,7 +100,10 @@ class EnumType(Type):
 
     def name_of(self, value: int) -> Optional[str]:
         """The first enumerator of that value, or None."""
-        return next((name for name, known in self.enumerators if known == value), None)
+        # Compilers write -1 of a 32-bit enumeration as such or as 0xffffffff.
+        mask = (1 << 8 * self.size) - 1
+        value &= mask
+        return next((name for name, known in self.enumerators if known & mask == value), None)
 
 
 class FunctionType(Type):
