@@ -1,7 +1,5 @@
 """`python -m dumpkit`."""
 
-import sys
+from dumpkit.cli import console
 
-from dumpkit.cli import main
-
-sys.exit(main())
+console()

@@ -37,6 +37,9 @@ STYLES = {
     "prompt": "1;34",
 }
 
+#: Lines that are written together.
+_AT_ONCE = 256
+
 #: What must not reach a terminal from a dump's memory: C0 and C1 controls but tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -115,14 +118,26 @@ class Output:
 
     def line(self, line: Line) -> None:
         """Write one line."""
-        self.stream.write((ansi(line) if self.colour else plain(line)) + "\n")
-        if self.log is not None:
-            self.log.write(plain(line) + "\n")
+        self._write((line,))
 
     def lines(self, lines: Iterable[Line]) -> None:
-        """Write lines, each as it comes."""
-        for line in lines:
-            self.line(line)
+        """Write lines, some at a time: a write for each would cost more than making it."""
+        some: List[Line] = []
+        try:
+            for line in lines:
+                some.append(line)
+                if len(some) == _AT_ONCE:
+                    self._write(some)
+                    some = []
+        finally:
+            # What was made before an error is not lost by it.
+            self._write(some)
+
+    def _write(self, lines: Sequence[Line]) -> None:
+        show = ansi if self.colour else plain
+        self.stream.write("".join([show(line) + "\n" for line in lines]))
+        if self.log is not None:
+            self.log.write("".join([plain(line) + "\n" for line in lines]))
 
     def flush(self) -> None:
         """Let everything written so far be seen."""

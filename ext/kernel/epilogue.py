@@ -18,22 +18,26 @@ from dumpkit.registers import PARTS
 
 #: What the x64 calling convention lets a callee change.
 VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")
+_REGISTERS = frozenset("rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15".split())
+#: A register or a part of one -> the whole.
 _WHOLE = {name: part[0] for name, part in PARTS["x64"].items()}
-_REGISTERS = frozenset(
-    ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
-)
+_WHOLE.update((name, name) for name in _REGISTERS)
 
 #: Instructions that one function may take; loops end because no address is visited twice.
 _BUDGET = 600
 _LONGEST = 15
 _WINDOW = 0x100
 
-_MEMORY = re.compile(r"(?:(\w+) ptr )?(?:(\w\w):)?\[([^]]+)\]")
+_MEMORY = re.compile(r"(?:\w+ ptr )?\[([^]]+)\]")
+_IMMEDIATE = re.compile(r"-?\d")
 _TERM = re.compile(r"([+-]?)\s*([^+\-\s]+)")
-#: What only reads its first operand.
-_READERS = frozenset(("cmp", "test", "push", "nop", "bt", "prefetchw", "prefetcht0", "ucomiss", "comiss", "comisd"))
+#: What changes no register.
+_READERS = frozenset("cmp test nop bt prefetchw prefetcht0 ucomiss comiss comisd".split())
+_RETURNS = frozenset(("ret", "repz ret", "bnd ret"))
 #: Where no path goes on: traps, and returns that leave the kernel.
-_ENDS = frozenset(("int3", "int", "ud2", "hlt", "sysret", "sysretq", "iret", "iretd", "retf", "retfq"))
+_ENDS = frozenset("int3 int ud2 hlt sysret sysretq iret iretd retf retfq".split())
+#: What changes volatile registers that its operands do not name.
+_WIDE = frozenset("cpuid rdtsc rdtscp rdmsr mul div idiv imul cqo cdqe xgetbv".split())
 
 
 class Return(NamedTuple):
@@ -90,7 +94,7 @@ class ReturnFinder:
                 decoded = self.instruction(path.address)
                 if decoded is None:
                     break
-                found = self._step(path, decoded.size, decoded.mnemonic, decoded.operands, waiting)
+                found = self._step(path, decoded, waiting)
                 if found is not None:
                     return found
                 if path.address == 0:
@@ -114,24 +118,32 @@ class ReturnFinder:
             offset = 0
         return window[offset : offset + _LONGEST]
 
-    def _step(self, path: _Path, size: int, mnemonic: str, operands: str, waiting: List[_Path]) -> Optional[Return]:
+    def _step(self, path: _Path, decoded: Decoded, waiting: List[_Path]) -> Optional[Return]:
         """Take one instruction; the return if it is one. A path that ends gets address 0."""
+        size, mnemonic, operands = decoded
         address, path.address = path.address, path.address + size
-        if mnemonic in ("ret", "repz ret", "bnd ret"):
-            path.address = 0
-            return self._return(path, int(operands, 0) if operands else 0)
-        if mnemonic == "iretq":
-            path.address = 0
-            return self._machine_return(path)
-        if mnemonic in _ENDS:
-            path.address = 0
-        elif mnemonic == "call":
-            for name in VOLATILE:
-                path.registers.pop(name, None)
+        handler = _HANDLERS.get(mnemonic)
+        if handler is not None:
+            handler(self, path, operands)
+        elif mnemonic in _READERS:
+            pass
         elif mnemonic[0] == "j" or mnemonic.startswith("loop"):
             return self._branch(path, address, mnemonic, operands, waiting)
+        elif mnemonic in _RETURNS:
+            path.address = 0
+            return self._return(path, int(operands, 0) if operands else 0)
+        elif mnemonic == "iretq":
+            path.address = 0
+            return self._machine_return(path)
+        elif mnemonic in _ENDS:
+            path.address = 0
+        elif mnemonic in _WIDE:
+            self._call(path, "")
+            if mnemonic == "cpuid":
+                path.registers.pop("rbx", None)
+            self._forget(path, operands)
         else:
-            self._compute(path, mnemonic, operands)
+            self._forget(path, operands)
         return None
 
     def _branch(
@@ -178,87 +190,93 @@ class ReturnFinder:
         address &= U64_MASK
         return path.slots[address] if address in path.slots else self.memory.u64_optional(address)
 
-    def _compute(self, path: _Path, mnemonic: str, operands: str) -> None:
-        """Apply an instruction that goes on to the next one; what is not understood makes its target unknown."""
+    def _call(self, path: _Path, operands: str) -> None:
         registers = path.registers
-        target, _, source = operands.partition(", ")
-        if mnemonic == "push":
-            self._push(path, operands)
-        elif mnemonic == "pop":
-            self._pop(path, operands)
-        elif mnemonic == "leave":
-            self._set(path, "rsp", registers.get("rbp"))
-            self._pop(path, "rbp")
-        elif mnemonic in ("add", "sub") and target in registers and source.startswith(("0x", "-0x", *"0123456789")):
-            amount = int(source, 0) * (1 if mnemonic == "add" else -1)
-            if target == "rsp":
-                path.leaving = amount > 0
-            registers[target] = (registers[target] + amount) & U64_MASK
-        elif mnemonic in ("mov", "movabs", "lea"):
-            self._move(path, mnemonic, target, source)
-        elif mnemonic == "xchg":
-            self._set(path, target, None)
-            self._set(path, source, None)
-        elif mnemonic in ("cpuid", "rdtsc", "rdtscp", "rdmsr", "mul", "div", "idiv", "imul", "cqo", "cdqe", "xgetbv"):
-            for name in (*VOLATILE, *(("rbx",) if mnemonic == "cpuid" else ())):
-                registers.pop(name, None)
-            self._set(path, target, None)
-        elif mnemonic not in _READERS:
-            self._set(path, target, None)
+        for name in VOLATILE:
+            registers.pop(name, None)
 
-    def _move(self, path: _Path, mnemonic: str, target: str, source: str) -> None:
+    def _forget(self, path: _Path, operands: str) -> None:
+        """What is not followed makes its first operand unknown; memory is not followed at all."""
+        whole = _WHOLE.get(operands.partition(",")[0])
+        if whole is not None:
+            path.registers.pop(whole, None)
+
+    def _exchange(self, path: _Path, operands: str) -> None:
+        for operand in operands.split(", "):
+            self._forget(path, operand)
+
+    def _add(self, path: _Path, operands: str, sign: int = 1) -> None:
+        target, _, source = operands.partition(", ")
+        if target not in path.registers or not _IMMEDIATE.match(source):
+            self._forget(path, operands)
+            return
+        amount = sign * int(source, 0)
+        if target == "rsp":
+            path.leaving = amount > 0
+        path.registers[target] = (path.registers[target] + amount) & U64_MASK
+
+    def _subtract(self, path: _Path, operands: str) -> None:
+        self._add(path, operands, -1)
+
+    def _leave(self, path: _Path, operands: str) -> None:
+        self._set(path, "rsp", path.registers.get("rbp"))
+        self._pop(path, "rbp")
+
+    def _load_address(self, path: _Path, operands: str) -> None:
+        target, _, source = operands.partition(", ")
+        match = _MEMORY.match(source)
+        self._set(path, target, self._address(path.registers, match) if match is not None else None)
+
+    def _move(self, path: _Path, operands: str) -> None:
+        target, _, source = operands.partition(", ")
         registers = path.registers
-        match = _MEMORY.match(target)
-        if match is not None:
-            place = self._address(registers, match)
-            if place is not None and match.group(1) == "qword":
-                path.slots[place] = registers.get(source)
+        if target[-1] == "]":
+            self._store(path, target, source)
             return
         value: Optional[int] = None
-        match = _MEMORY.match(source)
-        if match is not None:
-            place = self._address(registers, match)
-            if mnemonic == "lea":
-                value = place
-            elif place is not None and match.group(1) == "qword":
-                value = self._load(path, place)
-        elif source in _REGISTERS:
+        if source in _REGISTERS:
             value = registers.get(source)
-        if target == "rsp":
-            path.leaving = True
+        elif source.startswith("qword ptr ["):
+            match = _MEMORY.match(source)
+            place = self._address(registers, match) if match is not None else None
+            value = self._load(path, place) if place is not None else None
         self._set(path, target, value)
 
-    def _set(self, path: _Path, name: str, value: Optional[int]) -> None:
-        """A register's new value; a part of a register makes the whole unknown, memory is not followed."""
-        whole = name if name in _REGISTERS else _WHOLE.get(name)
-        if whole is None:
-            return
-        if value is None or whole != name:
-            path.registers.pop(whole, None)
-        else:
-            path.registers[whole] = value & U64_MASK
+    def _store(self, path: _Path, target: str, source: str) -> None:
+        """A 64-bit register written to memory whose address is known may be read back later."""
+        match = _MEMORY.match(target) if target.startswith("qword ptr [") else None
+        place = self._address(path.registers, match) if match is not None else None
+        if place is not None:
+            path.slots[place] = path.registers.get(source)
 
-    def _push(self, path: _Path, operand: str) -> None:
+    def _set(self, path: _Path, name: str, value: Optional[int]) -> None:
+        """A register's new value; a part of a register makes the whole unknown."""
+        if value is None or name not in _REGISTERS:
+            self._forget(path, name)
+        else:
+            path.registers[name] = value & U64_MASK
+        if name == "rsp":
+            path.leaving = True
+
+    def _push(self, path: _Path, operands: str) -> None:
         stack = path.registers.get("rsp")
         if stack is not None:
             path.registers["rsp"] = stack - 8
-            path.slots[stack - 8] = path.registers.get(operand)
+            path.slots[stack - 8] = path.registers.get(operands)
             path.leaving = False
 
-    def _pop(self, path: _Path, operand: str) -> None:
+    def _pop(self, path: _Path, operands: str) -> None:
         stack = path.registers.get("rsp")
-        self._set(path, operand, self._load(path, stack) if stack is not None else None)
+        self._set(path, operands, self._load(path, stack) if stack is not None else None)
         if stack is not None:
             path.registers["rsp"] = stack + 8
             path.leaving = True
 
     @staticmethod
     def _address(registers: Dict[str, int], match: re.Match[str]) -> Optional[int]:
-        """The virtual address of a memory operand; None where a register in it is unknown, or it has a segment."""
-        if match.group(2):
-            return None
+        """The virtual address of a memory operand; None where a register in it is unknown."""
         total = 0
-        for sign, term in _TERM.findall(match.group(3)):
+        for sign, term in _TERM.findall(match.group(1)):
             name, _, scale = term.partition("*")
             if name in _REGISTERS:
                 value = registers.get(name)
@@ -274,3 +292,17 @@ class ReturnFinder:
                     return None
             total += -value if sign == "-" else value
         return total & U64_MASK
+
+
+_HANDLERS: Dict[str, Callable[[ReturnFinder, _Path, str], None]] = {
+    "mov": ReturnFinder._move,
+    "movabs": ReturnFinder._move,
+    "lea": ReturnFinder._load_address,
+    "call": ReturnFinder._call,
+    "add": ReturnFinder._add,
+    "sub": ReturnFinder._subtract,
+    "push": ReturnFinder._push,
+    "pop": ReturnFinder._pop,
+    "leave": ReturnFinder._leave,
+    "xchg": ReturnFinder._exchange,
+}
