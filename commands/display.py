@@ -17,6 +17,8 @@ from dumpkit.session import Session
 #: Where `da` and `du` stop when no zero does, in characters, and how many stand in a line.
 _TEXT_LIMIT = 384
 _TEXT_LINE = 32
+#: A longer listing is a typing error; nobody reads it, and it would not fit into memory.
+_MOST_LINES = 0x40000
 
 
 class Format(NamedTuple):
@@ -168,6 +170,8 @@ def _show(session: Session, name: str, shape: Format, text: str) -> MemoryRows:
         text = text.lstrip()
     start = session.positions.get("d", session.context.instruction_pointer) if not text else None
     begin, count = parse_range(text, session.scope, shape.default, unit, default_start=start)
+    if count > _MOST_LINES * line:
+        raise CommandError(f"{name}: {count:,} units are more than can be shown at once ({_MOST_LINES * line:,})")
     memory = session.dump.memory
     rows: List[Row] = []
     if shape.kind == "text":

@@ -18,6 +18,7 @@ def fidelity(request: pytest.FixtureRequest) -> Iterator[Dict[str, List[int]]]:
         output["fidelity"] = _COUNTS
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
     """Add up what the processes of a parallel run counted."""
     for command, (equal, total) in getattr(node, "workeroutput", {}).get("fidelity", {}).items():

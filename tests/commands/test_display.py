@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from dumpkit.dump import open_dump
-from dumpkit.errors import DumpkitError, ExpressionError
+from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.session import Session
+
 from tests.forge.triage import KERNEL_BASE, Block, TriageFile
 from tests.running import run, run_lines, session_on
 
@@ -107,6 +108,11 @@ def test_the_last_page_of_the_address_space_is_shown_without_an_overflow(session
 
 def test_floats_are_printed_as_the_engine_prints_them(session: Session) -> None:
     assert run_lines(session, f"df {PLACE:x} L1") == ["ffff9000`00001000    8.7890521e-018"]
+
+
+def test_a_listing_that_would_never_end_is_refused(session: Session) -> None:
+    with pytest.raises(CommandError, match="more than can be shown at once"):
+        run(session, f"db {PLACE:x} L?{1 << 60:x}")
 
 
 def test_nothing_is_shown_for_an_empty_range(session: Session) -> None:
