@@ -49,10 +49,8 @@ def shown(session: Session) -> List[str]:
     return stream.getvalue().splitlines()
 
 
-def failure_text(session: Session, text: str, error: BaseException) -> str:
+def failure_text(session: Session, error: DumpkitError) -> str:
     """An error as the user sees it at the prompt."""
-    if not isinstance(error, DumpkitError):
-        raise error
     return error.pointed(session.prompt) if isinstance(error, ExpressionError) else str(error)
 
 

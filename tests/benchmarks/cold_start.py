@@ -18,8 +18,7 @@ from statistics import median
 from time import perf_counter
 from typing import List, Optional, Sequence
 
-_ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(_ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.forge.triage import TriageFile
 from tests.shared import DUMPS

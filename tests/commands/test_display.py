@@ -36,11 +36,9 @@ def test_bytes_have_a_dash_in_the_middle_and_their_characters_behind(session: Se
 
 def test_what_cannot_be_read_is_question_marks_up_to_the_first_byte(session: Session) -> None:
     assert run_lines(session, f"db {PLACE - 2:x} L6") == [
-        "ffff9000`00000ffe  ?? ?? 20 21 22 23                                ?? !\"#"
+        'ffff9000`00000ffe  ?? ?? 20 21 22 23                                ?? !"#'
     ]
-    assert run_lines(session, f"dd {PLACE - 6:x} L4") == [
-        "ffff9000`00000ffa  ???????? ???????? 25242322 29282726"
-    ]
+    assert run_lines(session, f"dd {PLACE - 6:x} L4") == ["ffff9000`00000ffa  ???????? ???????? 25242322 29282726"]
     assert run_lines(session, f"dps {PLACE - 4:x} L2")[0] == "ffff9000`00000ffc  ????????`????????"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List
 
 import pytest
+
 from tests.running import run, run_lines, session_of
 from tests.shared import REFERENCE, needs_shared
 

@@ -6,6 +6,7 @@ import re
 from typing import Callable, Dict, List, Tuple
 
 import pytest
+from dumpkit.errors import DumpkitError
 
 from tests.fidelity.reference import blocks, is_noise
 from tests.running import failure_text, run_lines, session_of
@@ -56,8 +57,8 @@ def compare(name: str, command: str, keep: Callable[[str], str]) -> Tuple[List[s
     session = session_of(name)
     try:
         ours = run_lines(session, command)
-    except Exception as error:
-        ours = [failure_text(session, command, error)]
+    except DumpkitError as error:
+        ours = [failure_text(session, error)]
     return expected, [keep(line) for line in ours if not is_noise(line)]
 
 
