@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from math import copysign, isinf, isnan
 from struct import unpack
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, NamedTuple
 
-from dumpkit.clock import Zone
+from dumpkit.clock import Zone, moment, session_time
 from dumpkit.numbers import quoted
 from dumpkit.operators import signed
 
 _U64 = (1 << 64) - 1
 
-#: 100 ns units between 1601 and 1970, in a second, and in a millisecond.
-_EPOCH = 116_444_736_000_000_000
+#: 100 ns units in a second.
 _SECOND = 10_000_000
-_MILLISECOND = 10_000
 
 #: The first FILETIME of the year 30827: from there on the engine calls them invalid.
 _FILETIME_END = 0x7FFE_1723_77A5_C000
-
-_DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def evaluation(value: int) -> str:
@@ -41,7 +36,9 @@ def engine_float(number: float, digits: int = 6) -> str:
         return "-1.#INF" if number < 0 else "1.#INF"
     exact = f"{abs(number):.60e}".replace(".", "")
     if exact[digits] == "5" and not exact[digits + 1 : 60].strip("0"):
-        number *= 1 + 2.0**-40
+        from decimal import ROUND_HALF_UP, Context
+
+        number = float(Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal(number))
     text = f"{number:.{digits}g}"
     mantissa, letter, exponent = text.partition("e")
     return f"{mantissa}e{exponent[0]}{exponent[1:]:0>3}" if letter else text
@@ -65,33 +62,10 @@ def time_text(value: int, zone: Zone) -> str:
             return "unavailable"
         if seconds >> 31:
             return "***** Invalid"
-        return _moment(seconds + zone.offset * 60, "")
-    shifted = value + zone.offset * 60 * _SECOND
-    if not 0 <= value < _FILETIME_END or shifted < 0:
+        return str(moment(seconds, zone))
+    if not 0 <= value < _FILETIME_END or value + zone.offset * 60 * _SECOND < 0:
         return "***** Invalid FILETIME"
-    seconds, fraction = divmod(shifted - _EPOCH, _SECOND)
-    return f"{_moment(seconds, f'.{fraction // _MILLISECOND:03d}')} ({zone})"
-
-
-def _moment(seconds: int, fraction: str) -> str:
-    """Seconds since 1970 as `Thu Jan  1 00:00:01 1970`, for any year: Python's datetime ends with 9999."""
-    days, rest = divmod(seconds, 86_400)
-    year, month, day = _civil(days)
-    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}{fraction}"
-    return f"{_DAYS[days % 7]} {_MONTHS[month - 1]} {day:2d} {clock} {year}"
-
-
-def _civil(days: int) -> Tuple[int, int, int]:
-    """Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar.
-
-    Years are counted from March here, so that the leap day is the last of its year.
-    """
-    era, day_of_era = divmod(days + 719_468, 146_097)
-    year = (day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year + year // 4 - year // 100)
-    month = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * month + 2) // 5 + 1
-    return year + era * 400 + (month >= 10), month + 3 if month < 10 else month - 9, day
+    return session_time(value, zone)
 
 
 class NumberFormats(NamedTuple):
