@@ -66,38 +66,50 @@ def radix(session: Session, base: str = "") -> Message:
     return Message(f"base is {session.radix}")
 
 
+def _one_path(name: str, text: str, what: str) -> str:
+    """The only word of a text. Raises CommandError where there is none, or more."""
+    path, rest = take_word(text)
+    if not path or rest.strip():
+        raise CommandError(f"{name} needs the path of {what} (in double quotes where it holds spaces)")
+    return path
+
+
+def _open_log(session: Session, name: str, text: str, append: bool) -> Message:
+    path = _one_path(name, text, "a file")
+    session.open_log(path, append)
+    return Message(f"Opened log file '{path}'")
+
+
+_LOG_FILE = (Text("file", "its path"),)
+
+
 @command(
     ".logopen",
     category="Session",
     summary="Writes what is shown to a file, too",
-    arguments=(Text("file", "its path; /t is not supported, a log that is there is replaced", holds="file"),),
+    arguments=_LOG_FILE,
     render=message_lines,
     needs_target=False,
 )
 def log_open(session: Session, file: str = "") -> Message:
-    """Opens a log file; everything shown from now on is written to it as well, in UTF-8."""
-    path, rest = take_word(file)
-    if not path or rest.strip():
-        raise CommandError(".logopen needs the path of a file (in double quotes where it holds spaces)")
-    session.open_log(path)
-    return Message(f"Opened log file '{path}'")
+    """Opens a log file; everything shown from now on is written to it as well, in UTF-8.
+
+    A file that is there is replaced; .logappend goes on at its end.
+    """
+    return _open_log(session, ".logopen", file, append=False)
 
 
 @command(
     ".logappend",
     category="Session",
     summary="As .logopen, behind what the file holds",
-    arguments=(Text("file", "its path", holds="file"),),
+    arguments=_LOG_FILE,
     render=message_lines,
     needs_target=False,
 )
 def log_append(session: Session, file: str = "") -> Message:
     """Opens a log file and goes on at its end."""
-    path, rest = take_word(file)
-    if not path or rest.strip():
-        raise CommandError(".logappend needs the path of a file (in double quotes where it holds spaces)")
-    session.open_log(path, append=True)
-    return Message(f"Opened log file '{path}'")
+    return _open_log(session, ".logappend", file, append=True)
 
 
 @command(".logclose", category="Session", summary="Ends the log", render=message_lines, needs_target=False)
@@ -121,10 +133,7 @@ def log_close(session: Session) -> Message:
 )
 def run_file_as_block(session: Session, file: str = "") -> None:
     """Runs the commands of a file; its line ends count as `;`."""
-    path, rest = take_word(file)
-    if not path or rest.strip():
-        raise CommandError("$$>< needs the path of a command file (in double quotes where it holds spaces)")
-    run_block(session, path)
+    run_block(session, _one_path("$$><", file, "a command file"))
 
 
 @command(
@@ -155,7 +164,4 @@ def run_file_with_arguments(session: Session, words: List[str] = []) -> None:  #
 )
 def run_file(session: Session, file: str = "") -> None:
     """Runs each line of a file as if it had been typed: the prompt and the line are shown before its output."""
-    path, rest = take_word(file)
-    if not path or rest.strip():
-        raise CommandError("$< needs the path of a command file (in double quotes where it holds spaces)")
-    run_lines(session, path)
+    run_lines(session, _one_path("$<", file, "a command file"))
