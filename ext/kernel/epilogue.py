@@ -28,6 +28,15 @@ _BUDGET = 600
 _LONGEST = 15
 _WINDOW = 0x100
 
+#: What every way out of a function with a frame holds: the frame given back, then a return, a tail call, or iretq.
+_EPILOGUE = re.compile(
+    rb"(?:\x48\x83\xc4.|\x48\x81\xc4....|[\x58-\x5f]|\x49\x8b\xe3|\x48\x8b\xe5|\xc9)"
+    rb"(?:\xc2|\xc3|\xf3\xc3|\xe9|\xeb|\x48?\xff[\x20-\x27\xe0-\xe7])|\x48\xcf",
+    re.DOTALL,
+)
+#: Code behind the return address that is looked through for one; where the dump has less, that is all there is.
+_REACH = 0x400
+
 _MEMORY = re.compile(r"(?:\w+ ptr )?\[([^]]+)\]")
 _IMMEDIATE = re.compile(r"-?\d")
 _TERM = re.compile(r"([+-]?)\s*([^+\-\s]+)")
@@ -79,13 +88,23 @@ class ReturnFinder:
         self.refuted = False
         self._instructions: Dict[int, Optional[Decoded]] = {}
         self._window: Tuple[int, bytes] = (0, b"")
+        #: The stack pointer that a function with a frame cannot return with.
+        self._entry_stack: Optional[int] = None
 
-    def find(self, registers: Dict[str, int]) -> Optional[Return]:
-        """The return of the function that `registers["rip"]` stands in; None where no path reaches it."""
+    def find(self, registers: Dict[str, int], has_called: bool = True) -> Optional[Return]:
+        """The return of the function that `registers["rip"]` stands in; None where no path reaches it.
+
+        `has_called` says that a call returns to rip. Such a function has a frame, for the home space of
+        what it called, so its return must stand behind an epilogue.
+        """
+        self.refuted = False
+        code = self.memory.read_prefix(registers["rip"], _REACH)
+        if has_called and len(code) < _REACH and _EPILOGUE.search(code) is None:
+            return None
+        self._entry_stack = registers["rsp"] if has_called else None
         waiting: List[_Path] = [_Path(registers["rip"], dict(registers), {}, False)]
         seen: Set[int] = set()
         budget = _BUDGET
-        self.refuted = False
         while waiting and budget:
             path = waiting.pop()
             while path.address not in seen and budget:
@@ -166,7 +185,7 @@ class ReturnFinder:
         value = self._load(path, stack) if stack is not None else None
         if stack is None or value is None:
             return None
-        if not self.is_return_address(value):
+        if stack == self._entry_stack or not self.is_return_address(value):
             self.refuted = True
             return None
         registers = {name: known for name, known in path.registers.items() if name not in VOLATILE}

@@ -80,7 +80,7 @@ def _x64_places(target: Target, context: Context) -> Iterator[_Place]:
 
     yield _Place(context.instruction_pointer, context.stack_pointer, CONTEXT)
     scanner = StackScanner(target, decoder("x64"))
-    first = scanner.finder.find(dict(context.values))
+    first = scanner.finder.find(dict(context.values), has_called=False)
     candidates = scanner.candidates(context.stack_pointer)
     if first is not None and first.address:
         candidates = [candidate for candidate in candidates if candidate.stack_pointer >= first.stack_pointer]

@@ -120,7 +120,9 @@ class StackScanner:
         return (modules[0].base, max(module.end for module in modules)) if modules else (0, 0)
 
     def _machine_frame(self, slot: int, address: int, stack: int) -> Candidate:
-        return Candidate(slot, address, False, self.finder.find({"rip": address, "rsp": stack}), stack, True)
+        return Candidate(
+            slot, address, False, self.finder.find({"rip": address, "rsp": stack}, has_called=False), stack, True
+        )
 
     def _candidate(self, slot: int, address: int, in_trap: bool) -> Optional[Candidate]:
         """A word as a candidate, or None where something speaks against it."""

@@ -8,19 +8,20 @@ from typing import Dict, Optional
 import pytest
 from dumpkit.disassembly.capstone_library import decoder
 from dumpkit.kernel.epilogue import Return, ReturnFinder
+
 from tests.flat_memory import FlatMemory
 
 CODE, STACK = 0xFFFFF80000001000, 0xFFFFA00000003000
 CALLER = 0xFFFFF80000009ABC
 
 
-def follow(code: str, stack: Dict[int, int], at: int = CODE, **registers: int) -> Optional[Return]:
+def follow(code: str, stack: Dict[int, int], has_called: bool = True, **registers: int) -> Optional[Return]:
     """The return of hexadecimal code; `stack` maps offsets from the stack pointer to qwords."""
     memory = FlatMemory({CODE: bytes.fromhex(code), STACK: bytes(0x400)})
     for offset, value in stack.items():
         memory.put(STACK + offset, pack("<Q", value))
     finder = ReturnFinder(memory, decoder("x64"), lambda value: value >> 32 == CODE >> 32 or value == 0)
-    found = finder.find({"rip": at, "rsp": STACK, **registers})
+    found = finder.find({"rip": CODE, "rsp": STACK, **registers}, has_called)
     follow.refuted = finder.refuted  # type: ignore[attr-defined]
     return found
 
@@ -103,3 +104,10 @@ def test_what_a_function_wrote_before_is_read_back() -> None:
     # mov [rsp+8],rsi; mov rdi,[rsp+8]; add rsp,18h; ret
     found = follow("4889742408 488b7c2408 4883c418 c3", {8: 1, 0x18: CALLER}, rsi=0x99)
     assert found is not None and found.registers["rdi"] == 0x99
+
+
+def test_a_function_that_called_does_not_return_without_giving_a_frame_back() -> None:
+    assert follow("c3", {0: CALLER}) is None
+    assert follow("488b05d1b28e00 c3", {0: CALLER}) is None
+    leaf = follow("c3", {0: CALLER}, has_called=False)
+    assert leaf is not None and leaf.stack_pointer == STACK + 8
