@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
 from struct import pack
 from typing import List, Optional, Tuple
 
@@ -51,10 +51,11 @@ class Section:
         if rva < self.rva or end > self.end:
             place = f"{self.name} ({self.rva:#x} to {self.end:#x})"
             raise ValueError(f"{len(data):#x} bytes at {rva:#x} do not fit {place}")
-        for start, stop in self._used:
+        index = bisect_left(self._used, (rva, end))
+        for start, stop in self._used[max(index - 1, 0) : index + 1]:
             if rva < stop and start < end:
                 raise ValueError(f"{rva:#x} to {end:#x} in {self.name} overlaps {start:#x} to {stop:#x}")
-        insort(self._used, (rva, end))
+        self._used.insert(index, (rva, end))
         self.overwrite(rva, data)
 
     def overwrite(self, rva: int, data: bytes) -> None:
