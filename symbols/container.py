@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Optional, Sequence
+from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError
 
@@ -81,7 +81,9 @@ class Container(ABC):
         if len(numbers) == 1:
             start = numbers[0] * page_size
             return data[start + offset : start + end]
-        return b"".join([data[number * page_size : (number + 1) * page_size] for number in numbers])[offset:end]
+        parts = [data[first * page_size : last * page_size] for first, last in _runs(numbers)]
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        return whole if offset == 0 and end == len(whole) else whole[offset:end]
 
     def _check_pages(self, stream: int, numbers: Sequence[int], end: int) -> None:
         """Refuse a stream whose pages are not in the file; only the last page of a file may be short."""
@@ -237,6 +239,17 @@ def _superblock(path: str, data: mmap.mmap) -> Superblock:
     if _SUPERBLOCK.size + index_pages * 4 > page_size or last * page_size >= len(data):
         raise SymbolError(f"{path}: the PDB is damaged or cut off: its stream directory is not in the file")
     return block
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[Tuple[int, int]]:
+    """(first, behind the last) of each unbroken run of page numbers."""
+    start = following = numbers[0]
+    for number in numbers:
+        if number != following:
+            yield start, following
+            start = following = number
+        following += 1
+    yield start, following
 
 
 def _words_at(data: mmap.mmap, offset: int, count: int) -> Sequence[int]:

@@ -116,10 +116,10 @@ def tag_head(data: bytes, leaf: int, start: int, end: int) -> Tag:
         offset = start + 12
     elif leaf in (LF_CLASS2, LF_STRUCTURE2, LF_INTERFACE2):
         properties, fields = struct.unpack_from("<II", data, start)
-        _, offset = numeric(data, start + 16)
+        count, offset = numeric(data, start + 16)
     elif leaf == LF_UNION2:
         properties, fields = struct.unpack_from("<II", data, start)
-        _, offset = numeric(data, start + 8)
+        count, offset = numeric(data, start + 8)
     else:
         count, properties, fields = struct.unpack_from("<HHI", data, start)
         offset = start + (8 if leaf == LF_UNION else 16)

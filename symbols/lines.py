@@ -7,7 +7,7 @@ and the /names stream (NMT). Places are section:offset.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 _LINES, _CHECKSUMS, _INLINEES = 0xF2, 0xF4, 0xF6
@@ -20,19 +20,37 @@ HIDDEN = 0xF00000
 
 
 class LineEntry(NamedTuple):
-    """A source line and where its code begins; `end` is where the function's lines end."""
+    """A source line and where its code begins."""
 
     section: int
     offset: int
     number: int
     #: Offset of the file in the module's table of files.
     file: int
-    end: int
 
     @property
     def is_hidden(self) -> bool:
         """Whether the number is a mark for code without a source line."""
         return self.number >= HIDDEN
+
+
+class LineBlock(NamedTuple):
+    """The lines of one function, or of one piece of it: `[offset, end)` of a section, entries ascending."""
+
+    section: int
+    offset: int
+    end: int
+    entries: List[LineEntry]
+
+    def entry_at(self, offset: int) -> Optional[LineEntry]:
+        """The entry that an offset in the section belongs to."""
+        found = None
+        for entry in self.entries:
+            if entry.offset > offset:
+                break
+            if entry.offset < offset or found is None or found.offset < offset:
+                found = entry
+        return found
 
 
 class Inlinee(NamedTuple):
@@ -64,8 +82,8 @@ class ModuleLines:
     def __init__(self, data: bytes, names: NameTable) -> None:
         self._data = data
         self._names = names
-        self._entries: Optional[List[LineEntry]] = None
-        self._keys: List[Tuple[int, int]] = []
+        self._blocks: Optional[List[LineBlock]] = None
+        self._places: List[Tuple[int, int]] = []
         self._inlinees: Optional[Dict[int, Inlinee]] = None
 
     def _subsections(self, wanted: int) -> Iterator[Tuple[int, int]]:
@@ -81,40 +99,49 @@ class ModuleLines:
             offset = (end + 3) & ~3
 
     @property
-    def entries(self) -> List[LineEntry]:
-        """Every line entry, ascending by place; at one place those that come later in the file come later."""
-        if self._entries is None:
-            found: List[LineEntry] = []
-            for start, end in self._subsections(_LINES):
-                found.extend(self._block(start, end))
-            found.sort(key=lambda entry: (entry.section, entry.offset))
-            self._keys = [(entry.section, entry.offset) for entry in found]
-            self._entries = found
-        return self._entries
+    def blocks(self) -> List[LineBlock]:
+        """The line tables of the functions, ascending by place, those at one place in the order of the file."""
+        if self._blocks is None:
+            self._blocks = sorted(
+                (
+                    self._block(start, end)
+                    for start, end in self._subsections(_LINES)
+                    if start + _LINES_HEADER.size <= end
+                ),
+                key=lambda block: (block.section, block.offset),
+            )
+            self._places = [(block.section, block.offset) for block in self._blocks]
+        return self._blocks
 
-    def _block(self, start: int, end: int) -> Iterator[LineEntry]:
-        """The entries of one function (or piece of one)."""
-        if start + _LINES_HEADER.size > end:
-            return
+    def _block(self, start: int, end: int) -> LineBlock:
         base, section, _flags, size = _LINES_HEADER.unpack_from(self._data, start)
         offset = start + _LINES_HEADER.size
+        entries: List[LineEntry] = []
         while offset + _FILE_BLOCK.size <= end:
             file, count, block_size = _FILE_BLOCK.unpack_from(self._data, offset)
             rows = self._data[offset + _FILE_BLOCK.size : min(end, offset + _FILE_BLOCK.size + count * 8)]
             for code, line in struct.iter_unpack("<II", rows[: len(rows) & ~7]):
-                yield LineEntry(section, base + code, line & 0xFFFFFF, file, base + size)
+                entries.append(LineEntry(section, base + code, line & 0xFFFFFF, file))
             if block_size < _FILE_BLOCK.size:
-                return
+                break
             offset += block_size
+        entries.sort(key=lambda entry: entry.offset)
+        return LineBlock(section, base, base + size, entries)
 
     def entry_at(self, section: int, offset: int) -> Optional[LineEntry]:
-        """The entry that holds section:offset; None where no function's lines do."""
-        entries = self.entries
-        index = bisect_right(self._keys, (section, offset)) - 1
-        if index < 0:
+        """The entry that holds section:offset; None where no function's lines do.
+
+        Of functions folded into one the first counts. Of several entries at one offset the first is that offset's,
+        the last one what follows it.
+        """
+        blocks = self.blocks
+        last = bisect_right(self._places, (section, offset)) - 1
+        if last < 0:
             return None
-        entry = entries[index]
-        return entry if entry.section == section and offset < entry.end else None
+        for block in blocks[bisect_left(self._places, self._places[last]) : last + 1]:
+            if block.section == section and offset < block.end:
+                return block.entry_at(offset)
+        return None
 
     def file_name(self, file: int) -> str:
         """The path of a file, as the compiler was given it; empty where the table has no such entry."""

@@ -9,24 +9,28 @@ from __future__ import annotations
 from bisect import bisect_left
 from functools import cached_property
 from itertools import chain
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from operator import itemgetter
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from dumpkit.symbols.container import open_container
 from dumpkit.symbols.dbi import NIL_STREAM, Dbi
 from dumpkit.symbols.info import read_info
-from dumpkit.symbols.inlines import InlineRow, decode_annotations
-from dumpkit.symbols.ipi import IdTable
-from dumpkit.symbols.module_stream import Private
-from dumpkit.symbols.privates import LoadedModule, Privates
-from dumpkit.symbols.publics import Public, Publics, SymbolHash
+from dumpkit.symbols.publics import Public, Publics, symbol_hash
 from dumpkit.symbols.sections import SectionMap
 from dumpkit.symbols.symbol_file import Inline, Line, Location, Symbol, SymbolFile
-from dumpkit.symbols.tpi import TypeTable
-from dumpkit.symbols.type_records import IPI_STREAM, TPI_STREAM, TypeRecords
-from dumpkit.symbols.types import Type
-from dumpkit.symbols.undecorate import shown_name
+
+if TYPE_CHECKING:
+    from dumpkit.symbols.inlines import InlineRow
+    from dumpkit.symbols.ipi import IdTable
+    from dumpkit.symbols.module_stream import Private
+    from dumpkit.symbols.privates import LoadedModule, Privates
+    from dumpkit.symbols.tpi import TypeTable
+    from dumpkit.symbols.types import Type
 
 Place = Tuple[int, int]
+
+#: How names begin that are shown otherwise than linked; those with an `@` are too.
+_DECORATIONS = frozenset("?_.")
 
 
 class ImageInfo(NamedTuple):
@@ -80,19 +84,23 @@ class PdbFile(SymbolFile):
         return self._stream(self._dbi.records_stream)
 
     @cached_property
-    def _privates(self) -> Privates:
+    def _privates(self) -> Optional[Privates]:
+        """The private symbols; None without any: every function and variable is referred to among the globals."""
+        stream = self._stream(self._dbi.globals_stream)
+        global_symbols = symbol_hash(stream, lambda: self._records, publics=False)
+        if not len(global_symbols):
+            return None
+        from dumpkit.symbols.privates import Privates
+
         names = self._info.named_streams.get("/names", NIL_STREAM)
-        return Privates(
-            self._container,
-            self._dbi,
-            SymbolHash(self._stream(self._dbi.globals_stream)),
-            lambda: self._records,
-            lambda: self._stream(names),
-        )
+        return Privates(self._container, self._dbi, global_symbols, lambda: self._records, lambda: self._stream(names))
 
     @cached_property
     def types(self) -> TypeTable:
         """The types by index and name."""
+        from dumpkit.symbols.tpi import TypeTable
+        from dumpkit.symbols.type_records import TPI_STREAM, TypeRecords
+
         return TypeTable(TypeRecords(self._container, TPI_STREAM), self.path)
 
     def _stream(self, number: int) -> bytes:
@@ -109,27 +117,26 @@ class PdbFile(SymbolFile):
 
     def _find(self, name: str, any_case: bool) -> Optional[Symbol]:
         raw = name.encode("utf-8", "replace")
-        for private in self._privates.named(raw, any_case):
-            symbol = self._private_symbol(private)
+        for private in self._privates.named(raw, any_case) if self._privates is not None else ():
+            symbol = self._placed(private)
             if symbol is not None:
                 return symbol
         for linkage in (raw, b"_" + raw):
             for public in self.publics.named(linkage, any_case):
-                symbol = self._public_symbol(public)
+                symbol = self._placed(public)
                 if symbol is not None:
                     return symbol
         key = name.lower() if any_case else name
         offset = (self._folded_shown if any_case else self._shown).get(key)
         found = self.publics.at(offset) if offset is not None else None
-        return self._public_symbol(found) if found is not None else None
+        return self._placed(found) if found is not None else None
 
     @cached_property
     def _shown(self) -> Dict[str, int]:
         """Offsets of the publics that are shown otherwise than linked, which no hash finds, by the name shown."""
         shown: Dict[str, int] = {}
-        for offset, public in self.publics.with_offsets():
-            if (public.name[:1] == b"?" or b"@" in public.name) and not public.is_literal:
-                shown.setdefault(shown_name(public.name.decode("utf-8", "replace")), offset)
+        for offset, public in self.publics.decorated():
+            shown.setdefault(_shown_name(public.name.decode("utf-8", "replace")), offset)
         return shown
 
     @cached_property
@@ -146,37 +153,38 @@ class PdbFile(SymbolFile):
     @cached_property
     def _ordered(self) -> List[Symbol]:
         """Every symbol, ascending by RVA; of those at one RVA the one that is shown comes first."""
+        from dumpkit.symbols.undecorate import shown_name
+
         found: List[Symbol] = []
         hidden = set()
-        for private in self._privates:
-            symbol = self._private_symbol(private)
+        for private in self._privates or ():
+            symbol = self._placed(private)
             if symbol is not None:
                 found.append(symbol)
                 hidden.add((private.section, private.offset))
-        for public in self.publics.in_order():
-            if (public.section, public.offset) not in hidden:
-                symbol = self._public_symbol(public)
-                if symbol is not None:
-                    found.append(symbol)
-        found.sort(key=lambda symbol: symbol.rva)
+        place_to_rva = self.sections.rva
+        for section, offset, raw, function in self.publics.rows():
+            if hidden and (section, offset) in hidden:
+                continue
+            rva = place_to_rva(section, offset)
+            if rva is not None:
+                linkage = raw.decode("utf-8", "replace")
+                name = shown_name(linkage) if linkage[:1] in _DECORATIONS or "@" in linkage else linkage
+                found.append(Symbol(rva, name, 0, function, "" if name == linkage else linkage))
+        found.sort(key=itemgetter(0))
         return found
 
-    def _public_symbol(self, public: Public, rva: Optional[int] = None) -> Optional[Symbol]:
-        """A public symbol as it is shown; None for one that is not in the image."""
-        if rva is None:
-            rva = self.sections.rva(public.section, public.offset)
-        if rva is None:
-            return None
-        linkage = public.name.decode("utf-8", "replace")
-        name = shown_name(linkage)
-        return Symbol(rva, name, 0, public.function, "" if name == linkage else linkage)
+    def _placed(self, found: Union[Public, Private]) -> Optional[Symbol]:
+        """A symbol as it is shown; None for one that is not in the image."""
+        rva = self.sections.rva(found.section, found.offset)
+        return self._symbol(found, rva) if rva is not None else None
 
-    def _private_symbol(self, private: Private, rva: Optional[int] = None) -> Optional[Symbol]:
-        if rva is None:
-            rva = self.sections.rva(private.section, private.offset)
-        if rva is None:
-            return None
-        return Symbol(rva, private.name.decode("utf-8", "replace"), private.size, private.is_function)
+    def _symbol(self, found: Union[Public, Private], rva: int) -> Symbol:
+        linkage = found.name.decode("utf-8", "replace")
+        if not isinstance(found, Public):
+            return Symbol(rva, linkage, found.size, found.is_function)
+        name = _shown_name(linkage) if linkage[:1] in _DECORATIONS or "@" in linkage else linkage
+        return Symbol(rva, name, 0, found.function, "" if name == linkage else linkage)
 
     # Addresses
 
@@ -193,18 +201,19 @@ class PdbFile(SymbolFile):
     def _before(self, place: Place, rva: int, literals: bool) -> Optional[Location]:
         """The symbol at or before a place in its section; private ones are preferred to public ones there."""
         section, offset = place
-        publics = self.publics.before(section, offset, literals)
-        privates = self._privates.before(section, offset, publics[0].offset if publics else 0)
-        start = privates[0].offset if privates else publics[0].offset if publics else None
+        public = self.publics.before(section, offset, literals)
+        private = None
+        if self._privates is not None:
+            private = self._privates.before(section, offset, public.offset if public is not None else 0)
+        start = private or public
         if start is None:
             return None
-        displacement = offset - start
+        displacement = offset - start.offset
         # A symbol whose own bytes were removed is still named, by what remains of it.
-        own = self.sections.rva(section, start)
+        own = self.sections.rva(section, start.offset)
         if own is None:
             own = rva - displacement
-        symbol = self._private_symbol(privates[0], own) if privates else self._public_symbol(publics[0], own)
-        return Location(symbol, displacement) if symbol is not None else None
+        return Location(self._symbol(start, own), displacement)
 
     def _out_of_section(self, place: Optional[Place]) -> Optional[Location]:
         """What the engine makes of a place with no symbol before it in its section: the last one of the sections
@@ -224,14 +233,14 @@ class PdbFile(SymbolFile):
     def _places(self) -> List[Place]:
         """The places of all symbols in the image's sections, ascending."""
         count = len(self.sections.sections)
-        symbols: Iterator[Union[Public, Private]] = chain(self.publics, self._privates)
+        symbols: Iterator[Union[Public, Private]] = chain(self.publics, self._privates or ())
         return sorted({(symbol.section, symbol.offset) for symbol in symbols if 0 < symbol.section <= count})
 
     def function(self, rva: int) -> Optional[Symbol]:
         """The private function whose code holds `rva`, with its size; None where the PDB keeps no bounds there."""
         place = self.sections.place(rva)
-        found = self._privates.function_at(*place) if place is not None and self._privates else None
-        return self._private_symbol(found) if found is not None else None
+        found = self._privates.function_at(*place) if place is not None and self._privates is not None else None
+        return self._placed(found) if found is not None else None
 
     # Source
 
@@ -248,22 +257,30 @@ class PdbFile(SymbolFile):
 
     def lines(self) -> Iterator[Line]:
         """Every source line of the image, module by module, ascending by place in each."""
-        for index in range(len(self._dbi.modules)):
-            module = self._privates.module(index)
-            for entry in module.lines.entries if module is not None else ():
-                start = self.sections.rva(entry.section, entry.offset)
-                if start is not None and not entry.is_hidden:
-                    yield Line(start, module.lines.file_name(entry.file) if module is not None else "", entry.number)
+        privates = self._privates
+        for index in range(len(self._dbi.modules) if privates is not None else 0):
+            module = privates.module(index) if privates is not None else None
+            if module is None:
+                continue
+            for block in module.lines.blocks:
+                for entry in block.entries:
+                    start = self.sections.rva(entry.section, entry.offset)
+                    if start is not None and not entry.is_hidden:
+                        yield Line(start, module.lines.file_name(entry.file), entry.number)
 
     def _module(self, place: Optional[Place]) -> Optional[LoadedModule]:
-        return self._privates.module_at(*place) if place is not None and self._privates else None
+        return self._privates.module_at(*place) if place is not None and self._privates is not None else None
 
     def inlines(self, rva: int) -> Sequence[Inline]:
         place = self.sections.place(rva)
         module = self._module(place)
-        function = self._privates.function_at(*place) if module is not None and place is not None else None
-        if module is None or function is None or place is None:
+        if place is None or module is None or self._privates is None:
             return ()
+        function = self._privates.function_at(*place)
+        if function is None:
+            return ()
+        from dumpkit.symbols.inlines import decode_annotations
+
         code = place[1] - function.offset
         found: List[Inline] = []
         for site in module.symbols.inline_sites(function):
@@ -281,11 +298,14 @@ class PdbFile(SymbolFile):
 
     @cached_property
     def _ids(self) -> IdTable:
+        from dumpkit.symbols.ipi import IdTable
+        from dumpkit.symbols.type_records import IPI_STREAM, TypeRecords
+
         return IdTable(TypeRecords(self._container, IPI_STREAM), self.types)
 
     def type(self, name: str) -> Optional[Type]:
         found = self.types.named(name)
-        if found is None:
+        if found is None and self._privates is not None:
             index = self._privates.typedef(name.encode("utf-8", "replace"))
             found = self.types.at(index) if index is not None else None
         return found
@@ -294,13 +314,19 @@ class PdbFile(SymbolFile):
         return self.types.names()
 
     def type_of(self, name: str) -> Optional[Type]:
-        for private in self._privates.named(name.encode("utf-8", "replace")):
+        for private in self._privates.named(name.encode("utf-8", "replace")) if self._privates is not None else ():
             index: Optional[int] = private.type_index
             if private.type_is_id:
                 index = self._ids.function_type(private.type_index)
             if index:
                 return self.types.at(index)
         return None
+
+
+def _shown_name(linkage: str) -> str:
+    from dumpkit.symbols.undecorate import shown_name
+
+    return shown_name(linkage)
 
 
 def _run_start(rows: Sequence[InlineRow], row: InlineRow) -> int:

@@ -9,14 +9,14 @@ Layout: REFSYM2, UDTSYM and DATASYM32 of cvinfo.h in github.com/microsoft/micros
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from bisect import bisect_left, bisect_right
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.dbi import Dbi
 from dumpkit.symbols.lines import ModuleLines, NameTable
-from dumpkit.symbols.module_stream import DATA, S_LPROCREF, S_PROCREF, S_UDT, ModuleSymbols, Private, parse_private
-from dumpkit.symbols.publics import SymbolHash, symbol_name
+from dumpkit.symbols.module_stream import DATA, S_LPROCREF, S_PROCREF, ModuleSymbols, Private, parse_private
+from dumpkit.symbols.publics import S_UDT, ScannedSymbols, SymbolHash, symbol_name
 
 Place = Tuple[int, int]
 _REFERENCE = struct.Struct("<IIH")
@@ -36,15 +36,12 @@ class _Placed:
         self.symbols = sorted(symbols, key=lambda symbol: (symbol.section, symbol.offset))
         self.places: List[Place] = [(symbol.section, symbol.offset) for symbol in self.symbols]
 
-    def before(self, section: int, offset: int) -> List[Private]:
-        """Those at the last place at or before section:offset in that section."""
+    def before(self, section: int, offset: int) -> Optional[Private]:
+        """The first of those at the last place at or before section:offset in that section."""
         last = bisect_right(self.places, (section, offset)) - 1
         if last < 0 or self.places[last][0] != section:
-            return []
-        first = last
-        while first and self.places[first - 1] == self.places[last]:
-            first -= 1
-        return self.symbols[first : last + 1]
+            return None
+        return self.symbols[bisect_left(self.places, self.places[last])]
 
 
 class Privates:
@@ -54,7 +51,7 @@ class Privates:
         self,
         container: Container,
         dbi: Dbi,
-        global_symbols: SymbolHash,
+        global_symbols: Union[SymbolHash, ScannedSymbols],
         records: Callable[[], bytes],
         names: Callable[[], bytes],
     ) -> None:
@@ -67,10 +64,6 @@ class Privates:
         self._placed: Dict[int, _Placed] = {}
         self._global_data: Optional[_Placed] = None
         self._name_table: Optional[NameTable] = None
-
-    def __bool__(self) -> bool:
-        """Whether there are any: every private function and variable is referred to among the globals."""
-        return len(self._globals) > 0
 
     def module(self, index: int) -> Optional[LoadedModule]:
         """The stream of the module of that index; None where it has none."""
@@ -97,37 +90,31 @@ class Privates:
 
     def function_at(self, section: int, offset: int) -> Optional[Private]:
         """The function whose code holds section:offset."""
-        module = self.module_at(section, offset)
-        if module is None:
-            return None
-        for function in module.symbols.functions:
-            if function.section == section and function.offset <= offset < function.offset + function.size:
-                return function
-        return None
+        owner = self._dbi.contribution(section, offset)
+        found = self._in_module(owner.module).before(section, offset) if owner is not None else None
+        return found if found is not None and found.offset <= offset < found.offset + found.size else None
 
-    def before(self, section: int, offset: int, floor: int) -> List[Private]:
-        """The symbols at the last place at or before section:offset in that section, in the order of the file.
+    def before(self, section: int, offset: int, floor: int) -> Optional[Private]:
+        """The symbol that is shown for section:offset: the first of those at the last place at or before it.
 
-        What lies before `floor` (an offset) is of no interest: something else is known there.
+        Only that section counts; what lies before `floor` (an offset) is of no interest.
         """
-        if not self:
-            return []
         data = self._data().before(section, offset)
-        found = self._module_symbols_before(section, offset, max(floor, data[0].offset if data else 0))
-        if found and (not data or found[0].offset > data[0].offset):
-            return found
-        if found and data and found[0].offset == data[0].offset:
-            return found + [symbol for symbol in data if all(symbol.name != other.name for other in found)]
-        return data if data and data[0].offset >= floor else []
+        if data is not None:
+            floor = max(floor, data.offset)
+        found = self._module_symbol_before(section, offset, floor)
+        if found is None:
+            return data if data is not None and data.offset >= floor else None
+        return found
 
-    def _module_symbols_before(self, section: int, offset: int, floor: int) -> List[Private]:
+    def _module_symbol_before(self, section: int, offset: int, floor: int) -> Optional[Private]:
         for owner in self._dbi.contributions_before(section, offset):
             found = self._in_module(owner.module).before(section, offset)
-            if found and found[0].offset >= owner.offset:
-                return found if found[0].offset >= floor else []
+            if found is not None and found.offset >= owner.offset:
+                return found if found.offset >= floor else None
             if owner.offset <= floor:
                 break
-        return []
+        return None
 
     def _in_module(self, index: int) -> _Placed:
         placed = self._placed.get(index)
@@ -163,7 +150,7 @@ class Privates:
 
     def named(self, name: bytes, any_case: bool = False) -> Iterator[Private]:
         """The functions and variables of that name, through the hash of the globals."""
-        records = self._records() if self else b""
+        records = self._records()
         folded = name.lower()
         for offset in self._globals.candidates(name):
             kind = int.from_bytes(records[offset + 2 : offset + 4], "little")
@@ -176,7 +163,7 @@ class Privates:
 
     def typedef(self, name: bytes) -> Optional[int]:
         """The index of the type that a type definition of that name stands for."""
-        records = self._records() if self else b""
+        records = self._records()
         for offset in self._globals.candidates(name):
             kind = int.from_bytes(records[offset + 2 : offset + 4], "little")
             if kind == S_UDT and symbol_name(records, offset + 8) == name:
@@ -186,8 +173,6 @@ class Privates:
     def __iter__(self) -> Iterator[Private]:
         """Every function and variable that has a name of its own in the image: module by module, then the variables
         that only the globals hold."""
-        if not self:
-            return
         seen = set()
         for index in range(len(self._dbi.modules)):
             for symbol in self._in_module(index).symbols:

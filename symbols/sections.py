@@ -52,16 +52,17 @@ class SectionMap:
         self.sections = sections
         self._from_source = from_source
         self._to_source = to_source
+        self._rvas = [section.rva for section in sections]
         ordered = sorted((section.rva, index + 1) for index, section in enumerate(sections))
         self._starts = [rva for rva, _ in ordered]
         self._numbers = [number for _, number in ordered]
 
     def rva(self, section: int, offset: int) -> Optional[int]:
         """The RVA of section:offset; None where the section is not there or its code was removed."""
-        if not 0 < section <= len(self.sections):
+        if not 0 < section <= len(self._rvas):
             return None
-        rva = self.sections[section - 1].rva + offset
-        return self._from_source.translate(rva) if self._from_source is not None else rva
+        rva = self._rvas[section - 1] + offset
+        return rva if self._from_source is None else self._from_source.translate(rva)
 
     def place(self, rva: int) -> Optional[Tuple[int, int]]:
         """(section, offset) of an RVA; None before the first section.
