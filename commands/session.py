@@ -80,7 +80,7 @@ def _open_log(session: Session, name: str, text: str, append: bool) -> Message:
     return Message(f"Opened log file '{path}'")
 
 
-_LOG_FILE = (Text("file", "its path"),)
+_LOG_FILE = (Text("file", "its path", holds="file"),)
 
 
 @command(
