@@ -1,0 +1,56 @@
+"""What a session opens with: the dump, its damage, and what its crash was."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Tuple
+
+from dumpkit import __version__
+from dumpkit.errors import DumpkitError
+from dumpkit.output import Line, Span
+from dumpkit.session import Session
+
+
+def banner_lines(session: Session) -> Iterator[Line]:
+    """The lines above the first prompt; what the dump lacks costs its own lines only."""
+    yield (Span(f"dumpkit {__version__}", "heading"), ": help lists the commands, q ends")
+    target = session.target
+    if target is None:
+        return
+    yield f"Dump file {target.name}" + (f": {target.kind}" if target.kind else "")
+    for note in target.notes:
+        yield (Span(f"Note: {note}", "warning"),)
+    yield ""
+    for part in (_system, _bugcheck, _place):
+        yield from _or_why_not(part, session)
+
+
+def _or_why_not(part: Callable[[Session], Tuple[Line, ...]], session: Session) -> Tuple[Line, ...]:
+    try:
+        return part(session)
+    except DumpkitError as error:
+        return ((Span(str(error), "error"),),)
+
+
+def _system(session: Session) -> Tuple[Line, ...]:
+    from dumpkit.commands.vertarget import version_lines, vertarget
+
+    return tuple(version_lines(vertarget(session)))
+
+
+def _bugcheck(session: Session) -> Tuple[Line, ...]:
+    found = session.dump.bugcheck
+    if found is None:
+        return ()
+    arguments = ", ".join(f"{argument:x}" for argument in found.parameters)
+    return ((Span(f"BugCheck {found.code:X}", "error"), f", {{{arguments}}}"),)
+
+
+def _place(session: Session) -> Tuple[Line, ...]:
+    """The instruction that the current processor stands at."""
+    from dumpkit.code import current_line
+
+    context = session.context
+    target = session.dump
+    place = target.symbols.nearest(context.instruction_pointer)
+    instruction = current_line(target, context)
+    return (instruction,) if place is None else ((Span(f"{place}:", "symbol"),), instruction)

@@ -1,0 +1,54 @@
+"""A prompt on a made-up target, for tests that need a process of their own: `python -m tests.prompt_host`.
+
+It knows commands that no user has: `slow` never ends, `broken` has a defect, `count N` prints N lines.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Iterator
+
+from dumpkit.dispatcher import Dispatcher
+from dumpkit.output import Output
+from dumpkit.registry import Word, command
+from dumpkit.repl import Repl
+from dumpkit.session import Session
+from dumpkit.terminal import shows_colour
+
+from tests.made_target import MadeTarget
+
+
+@command("slow", category="Session", summary="Never ends")
+def slow(session: Session) -> None:
+    """Waits for Ctrl-C."""
+    session.output.line("slow has begun")
+    while True:
+        time.sleep(0.01)
+
+
+@command("broken", category="Session", summary="Has a defect")
+def broken(session: Session) -> None:
+    """Fails as no command should."""
+    raise ZeroDivisionError("division by zero\nand more")
+
+
+def count_lines(last: int) -> Iterator[str]:
+    for number in range(1, last + 1):
+        yield f"line {number}"
+
+
+@command("count", category="Session", summary="Prints lines", arguments=(Word("last", "how many"),), render=count_lines)
+def count(session: Session, last: str) -> int:
+    """Prints lines."""
+    return int(last)
+
+
+def main() -> int:
+    session = Session(Output(sys.stdout, shows_colour(sys.stdout)), MadeTarget())
+    Dispatcher(session)
+    return Repl(session).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
