@@ -44,6 +44,11 @@ examples:
   dumpkit MEMORY.DMP -f triage.dk --json   a command file, every result as a JSON object
   dumpkit check MEMORY.DMP                 what a damaged dump still holds
   dumpkit help lm                          the help of a command
+
+environment:
+  _NT_SYMBOL_PATH    where symbols are looked for behind --symbols
+  NO_COLOR           no colours
+  DUMPKIT_DEBUG=1    shows the traceback of a defect in dumpkit itself
 """
 
 
