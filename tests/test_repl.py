@@ -359,6 +359,20 @@ def test_tab_completes_commands_modules_and_symbols(terminal: Any) -> None:
 
 
 @needs_pty
+def test_enter_on_an_entry_of_the_menu_takes_it_and_runs_nothing(terminal: Any) -> None:
+    terminal.expect("4: kd> ")
+    terminal.type(".echo x; u nt!KeBug\t")
+    terminal.expect("KeBugCheckEx")
+    terminal.type("\t\t\r")
+    while terminal.read(0.5):
+        pass
+    assert "\nx\r\n" not in terminal.text
+    terminal.type("\r")
+    terminal.expect("\nx\r\n")
+    terminal.expect("nt!KeBugCheckEx")
+
+
+@needs_pty
 def test_control_c_held_down_never_costs_the_session(terminal: Any) -> None:
     terminal.expect("4: kd> ")
     for _ in range(5):
