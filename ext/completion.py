@@ -50,9 +50,9 @@ class Completion:
         if text.startswith("*"):
             return []
         name = _NAME.fullmatch(text)
-        if name is not None:
-            return list(islice(self._names(name.group(1), name.group(2), start), LIMIT))
-        return list(islice(self._arguments(text, start), LIMIT))
+        found = self._names(name.group(1), name.group(2), start) if name is not None else self._arguments(text, start)
+        # A name that a dump made up must not bring line ends or control characters into the line.
+        return [candidate for candidate in islice(found, LIMIT) if candidate.text.isprintable()]
 
     # --- Names of commands ---------------------------------------------------
 

@@ -146,8 +146,8 @@ class Repl:
             self._tell("Interrupted", "warning")
             return None
         except DumpkitError as error:
-            # In JSON, the record of the command has the error.
-            if not self.session.json:
+            # In JSON, the record of the command has the error; a command file may have told it already.
+            if not self.session.json and not getattr(error, "reported", False):
                 self._complain(error)
         except BrokenPipeError:
             raise

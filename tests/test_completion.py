@@ -187,6 +187,12 @@ def test_files_of_the_home_folder_are_offered(tmp_path: Path, monkeypatch: pytes
     assert offered(".logappend ~/ho") == [".logappend ~/home.log"]
 
 
+def test_names_with_control_characters_are_not_offered() -> None:
+    target = MadeTarget()
+    target.symbols.completions = lambda prefix: iter(("nt!a\n.shell", "nt!b\x1b[2J", "nt!c"))  # type: ignore[method-assign]
+    assert offered("u nt!", target) == ["u nt!c"]
+
+
 def test_an_endless_number_of_symbols_is_cut() -> None:
     def endless(prefix: str) -> Iterator[str]:
         number = 0

@@ -168,6 +168,16 @@ def test_errors_are_red_where_there_is_colour() -> None:
     assert run_lines("vertagret", on=on)[-1].startswith("\x1b[31mNo such command")
 
 
+def test_the_failures_of_a_command_file_are_told_once(tmp_path: Path) -> None:
+    (tmp_path / "two.dk").write_text("vertagret\n.echo a\nbroken\n", encoding="utf-8")
+    on = session()
+    on.keep_going = True
+    first, a, defect = run_lines(f"$$>< {tmp_path / 'two.dk'}", on=on)
+    assert "two.dk:1: No such command: vertagret" in first
+    assert a == "a"
+    assert defect.startswith("Defect in dumpkit")
+
+
 # --- Keys ----------------------------------------------------------------------
 
 
