@@ -236,7 +236,7 @@ class TypeTable:
             base = self.at(tag.underlying) if tag.underlying < FIRST_RECORD else None
             signed = isinstance(base, BaseType) and base.kind in ("int", "char", "hresult")
             size = base.size if base is not None else 4
-            return EnumType(tag.name, size, signed, partial(self._enumerators, tag.fields))
+            return EnumType(tag.name, size, signed, partial(self._enumerators, tag.fields, 8 * size if signed else 0))
         return RecordType(tag.name, tag.size, tag.kind, partial(self._members, tag.fields), tag.entries)
 
     def _definition(self, declared: Tag, record: Record) -> Optional[int]:
@@ -299,8 +299,13 @@ class TypeTable:
                 members.append(Member(self._name(type_index), offset, partial(self.at, type_index), kind, slot))
         return members
 
-    def _enumerators(self, index: int) -> Sequence[Tuple[str, int]]:
-        return [(field.name, field.offset) for field in self._fields(index) if field.kind == "enumerator"]
+    def _enumerators(self, index: int, signed_bits: int) -> Sequence[Tuple[str, int]]:
+        found = [(field.name, field.offset) for field in self._fields(index) if field.kind == "enumerator"]
+        if signed_bits:
+            # Clang writes negative values of 64-bit enumerations as unsigned numbers.
+            limit = 1 << signed_bits
+            found = [(name, value - limit if limit >> 1 <= value < limit else value) for name, value in found]
+        return found
 
     def _name(self, index: int) -> str:
         """The name of a record without decoding it."""
