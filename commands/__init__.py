@@ -11,16 +11,21 @@ from typing import Dict
 _MODULES: Dict[str, str] = {
     "bugcheck": ".bugcheck",
     "display": "d db dw dW dd dc dq dp df dD da du dds dqs dps dqp dpp dqa dpa dqu dpu",
+    "ddt": "ddt",
     "di": "di dumpinfo",
+    "dt": "dt",
     "formats": ".formats ? ??",
     "help": "help .help hh .hh",
+    "ln": "ln",
     "modules": "lm",
     "processors": "~",
     "registers": "r",
     "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $<",
     "stack": "k",
+    "symbols": ".sympath .symfix .reload sym",
     "unassemble": "u ub",
     "vertarget": "vertarget .time",
+    "x": "x",
 }
 
 #: name of a command -> module in this package

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, Optional, Tuple
 
 from dumpkit.clock import Zone, link_time
 from dumpkit.errors import CommandError
@@ -12,7 +12,7 @@ from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.target import Module
+from dumpkit.target import Module, Target
 
 _HEADING = "start             end                 module name"
 #: The language and code page pairs that the engine looks for in version resources.
@@ -33,6 +33,12 @@ class LoadedModule(Record):
     symbols: str
     #: The symbol file, where one is loaded.
     symbol_file: Optional[str] = None
+    #: M for mismatched symbols, T for an image that nothing verifies, "" for neither.
+    flag: str = ""
+    #: How the symbols were matched, or why there are none; None where there is nothing to say.
+    remark: Optional[str] = None
+    #: The file of the image, where one was found.
+    image_file: Optional[str] = None
 
 
 class UnloadedRow(Record):
@@ -95,7 +101,7 @@ class _Query:
 
 def _state(row: LoadedModule) -> str:
     """The symbol state in its column, the symbol file behind it."""
-    state = f"{'(' + row.symbols + ')':<23}"
+    state = f"{row.flag or ' '} {'(' + row.symbols + ')':<23}"
     return f"{state}{row.symbol_file}" if row.symbol_file else state
 
 
@@ -105,12 +111,16 @@ def _row(row: LoadedModule, options: str, zone: Zone) -> Line:
     if "f" in options or "n" in options or "t" in options:
         image = row.image_path if "f" in options else row.image_name if "n" in options else ""
         return (place, name, f" {image}" + (f" {link_time(row.timestamp, zone)}" if "t" in options else ""))
-    return (place, name, f"   {_state(row)}")
+    return (place, name, f" {_state(row)}")
 
 
 def _details(row: LoadedModule, zone: Zone) -> Iterator[str]:
     if row.symbols != "deferred":
         yield f"    Loaded symbol image file: {row.image_name}"
+    if row.image_file is not None:
+        yield f"    Mapped memory image file: {row.image_file}"
+    if row.remark is not None:
+        yield f"    Symbols: {row.remark}"
     yield f"    Image path: {row.image_path}"
     yield f"    Image name: {row.image_name}"
     yield f"    Timestamp:        {link_time(row.timestamp, zone)}"
@@ -141,6 +151,28 @@ def module_lines(result: ModuleList) -> Iterator[Line]:
             yield f"    ImageSize:  {gone.end - gone.start:08X}"
 
 
+def module_rows(target: Target, modules: Iterable[Module]) -> Tuple[LoadedModule, ...]:
+    """The rows of some modules, with what is known of their symbols by now."""
+    symbols = target.symbols
+    return tuple(
+        LoadedModule(
+            Hex(module.base),
+            Hex(module.end),
+            module.name,
+            module.image_name,
+            module.image_path,
+            Hex(module.timestamp),
+            Hex(module.checksum),
+            symbols.state(module),
+            symbols.symbol_file(module),
+            symbols.flag(module),
+            symbols.remark(module) or None,
+            symbols.image_file(module),
+        )
+        for module in modules
+    )
+
+
 @command(
     "lm",
     category="Modules",
@@ -161,28 +193,11 @@ def lm(session: Session, query: str = "") -> ModuleList:
     """
     target = session.dump
     wanted = _Query(session, query)
-    rows: List[LoadedModule] = []
-    for module in target.modules:
-        if not wanted.accepts(module):
-            continue
-        state = target.symbols.state(module)
-        if any(letter in wanted.options for letter in "loe") and state == "deferred":
-            continue
-        rows.append(
-            LoadedModule(
-                Hex(module.base),
-                Hex(module.end),
-                module.name,
-                module.image_name,
-                module.image_path,
-                Hex(module.timestamp),
-                Hex(module.checksum),
-                state,
-                target.symbols.symbol_file(module),
-            )
-        )
+    listed = [module for module in target.modules if wanted.accepts(module)]
+    if any(letter in wanted.options for letter in "loe"):
+        listed = [module for module in listed if target.symbols.state(module) != "deferred"]
     narrowed = wanted.pattern is not None or wanted.address is not None or "k" in wanted.options
     unloaded = None
     if not narrowed and "u" not in wanted.options:
         unloaded = tuple(UnloadedRow(Hex(gone.base), Hex(gone.end), gone.name) for gone in target.unloaded_modules)
-    return ModuleList(tuple(rows), unloaded, wanted.options, session.zone)
+    return ModuleList(module_rows(target, listed), unloaded, wanted.options, session.zone)

@@ -39,6 +39,11 @@ def open_session(options: Options) -> Session:
     from dumpkit.terminal import shows_colour
 
     target = open_dump(find_dump(options.dump), symbol_path=options.symbols, offline=options.offline)
+    search = target.symbols.search if sys.stderr.isatty() else None
+    if search is not None:
+        from dumpkit.symbols.progress import TerminalProgress
+
+        search.progress = TerminalProgress(sys.stderr)
     session = Session(Output(sys.stdout, not options.plain and shows_colour(sys.stdout)), target)
     session.json = options.json
     session.keep_going = options.keep_going
@@ -159,6 +164,8 @@ def _run(words: List[str]) -> int:
         if session is not None:
             session.output.flush()
             session.close_log()
+            if session.target is not None:
+                session.target.symbols.close()
 
 
 def _run_piped(session: Session) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Sequence
 
 
 class DumpkitError(Exception):
@@ -29,6 +29,15 @@ class MemoryReadError(DumpkitError):
 
 class SymbolError(DumpkitError):
     """A name, a type or a symbol file is missing or cannot be read; the message says where it was looked for."""
+
+
+class AmbiguousSymbolError(SymbolError):
+    """A name stands for several places; `matches` are the symbols of that name, each with its `address`."""
+
+    def __init__(self, name: str, matches: Sequence[Any]) -> None:
+        self.matches = matches
+        places = ", ".join(f"{found} at {found.address:016x}" for found in matches)
+        super().__init__(f"{name} is ambiguous: {places}")
 
 
 class RegisterError(DumpkitError):
@@ -79,6 +88,19 @@ class ExpressionError(DumpkitError):
             return str(self)
         before = "".join("\t" if character == "\t" else " " for character in (self.text or "")[: self.offset])
         return f"{' ' * len(prompt)}{before:<{self.offset}}^ {self}"
+
+
+class AmbiguousNameError(ExpressionError):
+    """A name in an expression stands for several places, which the debugger lists before it refuses it."""
+
+    def __init__(self, matches: Sequence[str], offset: int, text: str, end: Optional[int] = None) -> None:
+        #: The lines of the list, without their first word.
+        self.matches = matches
+        super().__init__("Ambiguous symbol error at", offset, text, end)
+
+    def pointed(self, prompt: str) -> str:
+        """The list and the line below it."""
+        return "\n".join([*(f"Matched: {match}" for match in self.matches), str(self)])
 
 
 class CommandError(DumpkitError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
-from dumpkit.errors import ExpressionError, RegisterError, SymbolError
+from dumpkit.errors import AmbiguousNameError, AmbiguousSymbolError, ExpressionError, RegisterError, SymbolError
 from dumpkit.scope import PSEUDO_REGISTERS, Scope
 from dumpkit.tokens import MEMBER, U64_MASK, WORD, after_bang, read_number, template_end, word_end
 
@@ -86,6 +86,8 @@ def _symbol(text: str, scope: Scope, position: int, end: int) -> Found:
     cause: Optional[SymbolError] = None
     try:
         return scope.symbol(name) & U64_MASK, end
+    except AmbiguousSymbolError as error:
+        raise _ambiguous(error, position, text) from error
     except SymbolError as error:
         cause = error
     longer = template_end(text, end) if "!" in name and text[end : end + 1] == "<" else None
@@ -106,5 +108,17 @@ def _quoted(text: str, scope: Scope, position: int) -> Found:
         raise ExpressionError("Syntax error at", position, text)
     try:
         return scope.symbol(text[position + 3 : end]) & U64_MASK, end + 1
+    except AmbiguousSymbolError as error:
+        raise _ambiguous(error, position, text) from error
     except SymbolError as error:
         raise ExpressionError("Couldn't resolve error at", position, text) from error
+
+
+def _ambiguous(error: AmbiguousSymbolError, position: int, text: str) -> ExpressionError:
+    from dumpkit.numbers import quoted
+
+    matches = []
+    for found in error.matches:
+        what = "= <no type information>" if found.is_function is False else "(<no parameter info>)"
+        matches.append(f"{quoted(found.address)} {found} {what}")
+    return AmbiguousNameError(matches, position, text)

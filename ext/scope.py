@@ -191,24 +191,12 @@ class TargetScope(Scope):
         """
         if "!" in name.lstrip("!"):
             return self.target.symbols.address_of(name)
-        module = self._module(name.lstrip("!"))
+        module = self.target.module_called(name.lstrip("!"))
         if module is not None:
-            return module
+            return module.base
         if not name.startswith("!") and _is_register(self.target.architecture, name.lower()):
             raise SymbolError(f"{name} is a register")
         return self.target.symbols.address_of(name.lstrip("!"))
-
-    def _module(self, name: str) -> Optional[int]:
-        """The base address of a module by its name in the debugger, its file name, or that without its ending."""
-        module = self.target.module_named(name)
-        if module is not None:
-            return module.base
-        wanted = name.lower()
-        for other in self.target.modules:
-            file = other.image_name.lower()
-            if wanted in (file, file.rpartition(".")[0]):
-                return other.base
-        return None
 
 
 def _is_register(architecture: Architecture, name: str) -> bool:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from dumpkit.errors import DumpkitError
+from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.memory import AddressSpace
 from dumpkit.record import Record
 from dumpkit.registers import Architecture, Context
@@ -19,6 +19,8 @@ from dumpkit.registers import Architecture, Context
 if TYPE_CHECKING:
     from dumpkit.lists import ListWalk
     from dumpkit.objects import BoundType
+    from dumpkit.symbols.search import SymbolSearch
+    from dumpkit.symbols.symbol_file import SymbolFile
     from dumpkit.symbols.types import Type
 
 
@@ -105,8 +107,47 @@ class SourceLine(NamedTuple):
     displacement: int
 
 
+class FoundSymbol(NamedTuple):
+    """A symbol of a module at a virtual address; `size` is 0 and `is_function` None where its file does not say."""
+
+    module: Module
+    name: str
+    address: int
+    size: int = 0
+    is_function: Optional[bool] = None
+
+    def __str__(self) -> str:
+        return f"{self.module.name}!{self.name}"
+
+
+class Neighbours(NamedTuple):
+    """The symbols around a virtual address.
+
+    `displacement` is how far behind `before` the address lies, negative in front of the first symbol of a section;
+    None where `before` is in another section, for want of a better one. `exact` are all that lie at the address.
+    """
+
+    before: FoundSymbol
+    displacement: Optional[int]
+    after: Optional[FoundSymbol]
+    exact: Sequence[FoundSymbol]
+
+
+class InlinedFunction(NamedTuple):
+    """A function inlined at some virtual address: where its code begins, and the line of it that is there."""
+
+    module: Module
+    name: str
+    address: int
+    file: Optional[str]
+    line: int
+
+
 class Symbols(ABC):
     """Names, types and lines of a target's modules."""
+
+    #: Where symbol files are looked for; None where that is not dumpkit's business (inside WinDbg).
+    search: Optional[SymbolSearch] = None
 
     @abstractmethod
     def nearest(self, address: int) -> Optional[SymbolLocation]:
@@ -131,6 +172,59 @@ class Symbols(ABC):
     def symbol_file(self, module: Module) -> Optional[str]:
         """The file that a module's symbols were read from, or None where none is loaded."""
         return None
+
+    def flag(self, module: Module) -> str:
+        """The letter that `lm` shows before the state: M for mismatched symbols, T for an unverified image, or ""."""
+        return ""
+
+    def remark(self, module: Module) -> str:
+        """How a module's symbols were matched, or why it has none; empty where there is nothing to say."""
+        return ""
+
+    def image_file(self, module: Module) -> Optional[str]:
+        """The file of a module's image, where looking for its symbols has found one."""
+        return None
+
+    def around(self, address: int) -> Optional[Neighbours]:
+        """The symbols around a virtual address, as `ln` shows them; None where there are none."""
+        return None
+
+    def matching(self, pattern: str) -> Iterator[FoundSymbol]:
+        """The symbols that `module!name` matches, either of them with `*`, `?` or `[]`, by module and address.
+
+        Raises SymbolError where no module is called so.
+        """
+        return iter(())
+
+    def modules_like(self, pattern: str) -> Sequence[Module]:
+        """The modules whose debugger names match a pattern. Raises SymbolError for a plain name that none has."""
+        return ()
+
+    def file(self, module: Module) -> Optional[SymbolFile]:
+        """A module's symbol file, looked for if it was not yet; None where there is none."""
+        return None
+
+    def type_in(self, name: str, module: Optional[str] = None) -> Tuple[Module, Type]:
+        """As `type`, with the module that has it. Raises SymbolError."""
+        raise SymbolError(f"{name} is not known: no symbols are loaded")
+
+    def type_of(self, symbol: FoundSymbol) -> Optional[Type]:
+        """The type of a variable or function, or None where the symbols do not say."""
+        return None
+
+    def inlined(self, address: int) -> Sequence[InlinedFunction]:
+        """The functions inlined at a virtual address, innermost first."""
+        return ()
+
+    def load(self, module: Module, trusting: bool = False) -> object:
+        """Look for a module's symbols, if they were not yet; `trusting` takes mismatched ones too."""
+        return None
+
+    def forget(self, module: Optional[Module] = None) -> None:  # noqa: B027 - a target may keep nothing
+        """Forget a module's symbols, or all of them: the next question looks for them anew."""
+
+    def close(self) -> None:  # noqa: B027 - a target may hold no file open
+        """Let go of every symbol file."""
 
     def completions(self, prefix: str) -> Iterator[str]:
         """Names that begin with `prefix` (`nt!Ke`), for the prompt; none where symbols are not loaded."""
@@ -209,6 +303,11 @@ class Target(ABC):
             bound = known[name] = BoundType(space, self._find_type(name))
         return bound
 
+    def forget_types(self) -> None:
+        """Have types looked for anew: the symbols have changed."""
+        self.__dict__.pop("_object_space", None)
+        self.__dict__.pop("_bound_types", None)
+
     def list(self, head: int, type: str, member: str, limit: int = 100_000, strict: bool = False) -> ListWalk:
         """The records of a kernel list: `head` is the virtual address of its head, `member` the link in `type`."""
         from dumpkit.lists import ListWalk
@@ -231,6 +330,18 @@ class Target(ABC):
         """The loaded image of that debugger name, in any case, or None."""
         wanted = name.lower()
         return next((module for module in self.modules if module.name.lower() == wanted), None)
+
+    def module_called(self, name: str) -> Optional[Module]:
+        """A loaded image by its debugger name, its file's name, or that without its ending, in any case; or None."""
+        module = self.module_named(name)
+        if module is not None:
+            return module
+        wanted = name.lower()
+        for other in self.modules:
+            file = other.image_name.lower()
+            if wanted in (file, file.rpartition(".")[0]):
+                return other
+        return None
 
     @property
     def _bases(self) -> List[int]:

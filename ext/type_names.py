@@ -63,12 +63,13 @@ def described_enum(type: EnumType) -> str:
 
 def result_name(type: Type) -> str:
     """The result of a function type in the words of C; <function> where the symbols do not say."""
-    return _c_name(type.result) if isinstance(type, FunctionType) else "<function>"
+    return c_words(type.result) if isinstance(type, FunctionType) else "<function>"
 
 
-def _c_name(type: Type) -> str:
+def c_words(type: Type) -> str:
+    """A type in the words that `dt` has for results and parameters: "_DEVICE*", "unsigned long"."""
     if isinstance(type, PointerType):
-        return f"{_c_name(type.target)}*"
+        return f"{c_words(type.target)}*"
     if isinstance(type, (FunctionType, ArrayType, BitfieldType)) or not type.name:
         return "<function>"
     if isinstance(type, BaseType):

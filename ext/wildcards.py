@@ -5,7 +5,8 @@ Source: "String Wildcard Syntax" in Microsoft's debugger documentation.
 
 from __future__ import annotations
 
-from typing import FrozenSet, List, NamedTuple, Optional, Set, Tuple
+import re
+from typing import Callable, FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 
 class _Piece(NamedTuple):
@@ -79,6 +80,25 @@ def matches(text: str, pattern: str) -> bool:
                 following.add(place if pieces[place].repeated else place + 1)
         reached = _with_skips(pieces, following)
     return len(pieces) in reached
+
+
+#: Patterns with more stars than this are not left to backtracking.
+_FEW_STARS = 4
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """A test of many names against one pattern, with the meaning of `matches`."""
+    pieces = _pieces(pattern.lower())
+    if sum(piece.repeated for piece in pieces) > _FEW_STARS:
+        return lambda text: matches(text, pattern)
+    fits = re.compile("".join(_expression(piece) for piece in pieces), re.IGNORECASE | re.DOTALL).fullmatch
+    return lambda text: fits(text) is not None
+
+
+def _expression(piece: _Piece) -> str:
+    one = "." if piece.characters is None else f"[{''.join(map(re.escape, sorted(piece.characters)))}]"
+    # A set without a character fits nothing.
+    return (one if one != "[]" else "(?!)") + ("*" if piece.repeated else "")
 
 
 def _with_skips(pieces: List[_Piece], places: Set[int]) -> Set[int]:

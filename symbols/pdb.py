@@ -110,38 +110,52 @@ class PdbFile(SymbolFile):
 
     def find(self, name: str) -> Optional[Symbol]:
         """The symbol that is shown as `name`, or that the linker knew as `name`."""
-        return self._find(name, any_case=False)
+        return next(self._matches(name, any_case=False), None)
 
     def find_in_any_case(self, name: str) -> Optional[Symbol]:
-        return self._find(name, any_case=False) or self._find(name, any_case=True)
+        return self.find(name) or next(self._matches(name, any_case=True), None)
 
-    def _find(self, name: str, any_case: bool) -> Optional[Symbol]:
+    def named(self, name: str) -> Sequence[Symbol]:
+        found = list(self._matches(name, any_case=False)) or list(self._matches(name, any_case=True))
+        folded = name.lower()
+        # What is shown otherwise is meant only where nothing is shown so: "_f" by "_f", but not "_f" and "f" by "f".
+        shown = [symbol for symbol in found if symbol.name.lower() == folded] or found
+        # The first of those at one place: private symbols come before public ones.
+        return list({symbol.rva: symbol for symbol in reversed(shown)}.values())[::-1]
+
+    def _matches(self, name: str, any_case: bool) -> Iterator[Symbol]:
+        """The symbols that are shown or linked as `name`; one may come twice."""
         raw = name.encode("utf-8", "replace")
         for private in self._privates.named(raw, any_case) if self._privates is not None else ():
             symbol = self._placed(private)
             if symbol is not None:
-                return symbol
+                yield symbol
         for linkage in (raw, b"_" + raw):
             for public in self.publics.named(linkage, any_case):
                 symbol = self._placed(public)
                 if symbol is not None:
-                    return symbol
-        key = name.lower() if any_case else name
-        offset = (self._folded_shown if any_case else self._shown).get(key)
-        found = self.publics.at(offset) if offset is not None else None
-        return self._placed(found) if found is not None else None
+                    yield symbol
+        shown = self._folded_shown if any_case else self._shown
+        for offset in shown.get(name.lower() if any_case else name, ()):
+            found = self.publics.at(offset)
+            symbol = self._placed(found) if found is not None else None
+            if symbol is not None:
+                yield symbol
 
     @cached_property
-    def _shown(self) -> Dict[str, int]:
+    def _shown(self) -> Dict[str, List[int]]:
         """Offsets of the publics that are shown otherwise than linked, which no hash finds, by the name shown."""
-        shown: Dict[str, int] = {}
+        shown: Dict[str, List[int]] = {}
         for offset, public in self.publics.decorated():
-            shown.setdefault(_shown_name(public.name.decode("utf-8", "replace")), offset)
+            shown.setdefault(_shown_name(public.name.decode("utf-8", "replace")), []).append(offset)
         return shown
 
     @cached_property
-    def _folded_shown(self) -> Dict[str, int]:
-        return {name.lower(): offset for name, offset in reversed(list(self._shown.items()))}
+    def _folded_shown(self) -> Dict[str, List[int]]:
+        folded: Dict[str, List[int]] = {}
+        for name, offsets in self._shown.items():
+            folded.setdefault(name.lower(), []).extend(offsets)
+        return folded
 
     def symbols(self) -> Iterator[Symbol]:
         """Every symbol that has a name of its own, ascending by RVA: a public one where no private one is in its place.

@@ -82,6 +82,11 @@ class SymbolFile(ABC):
             found = next((symbol for symbol in self.symbols() if symbol.name.lower() == folded), None)
         return found
 
+    def named(self, name: str) -> Sequence[Symbol]:
+        """The symbols of that name, in any case where none has exactly it; it may stand for several places."""
+        found = self.find_in_any_case(name)
+        return () if found is None else (found,)
+
     def type_of(self, name: str) -> Optional[Type]:
         """The type of the variable or function of that name, or None where the file does not say."""
         return None

@@ -103,6 +103,8 @@ class TypeTable:
         self._types: Dict[int, Type] = {}
         self._by_name: Optional[Dict[str, int]] = None
         self._by_unique_name: Optional[Dict[bytes, int]] = None
+        #: Whether the hash has led to a definition: it can then be believed that what it does not have is not there.
+        self._hash_serves = False
 
     def named(self, name: str) -> Optional[Type]:
         """The definition of a record or enumeration; its declaration where there is no more; else None."""
@@ -110,6 +112,7 @@ class TypeTable:
         for index in self._records.hashed(raw):
             tag = self._tag(index)
             if tag is not None and tag[0].name == name and not tag[0].is_forward:
+                self._hash_serves = self._records.is_hashed
                 return self.at(index)
         found = self._names().get(name)
         return self.at(found) if found is not None else None
@@ -246,7 +249,10 @@ class TypeTable:
         for name in wanted if unique else wanted[1:]:
             for index in self._records.hashed(name):
                 if self._defines(index, declared, unique):
+                    self._hash_serves = self._records.is_hashed
                     return index
+        if self._hash_serves:
+            return None
         if unique:
             return self._unique_names().get(unique)
         index = self._names().get(declared.name, -1)

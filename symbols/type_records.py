@@ -85,6 +85,11 @@ class TypeRecords:
     def __len__(self) -> int:
         return self.last - self.first
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether the stream has a hash for each of its records."""
+        return self._buckets > 0 and len(self._hash_values) >= len(self) * self._hash_width
+
     def record(self, index: int) -> Record:
         """The record of a type index. Raises KeyError where there is none, or the stream is damaged there."""
         if not self.first <= index < self.last:

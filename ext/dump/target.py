@@ -12,7 +12,7 @@ from dumpkit.kernel.module_names import name_modules
 from dumpkit.kernel.processors import MOST_PROCESSORS, Processors, build_lab
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import BY_MACHINE, Context
-from dumpkit.target import Bugcheck, Module, System, Target, UnloadedModule
+from dumpkit.target import Bugcheck, Module, Symbols, System, Target, UnloadedModule
 
 if TYPE_CHECKING:
     from dumpkit.dump.tagged import TaggedBlob
@@ -26,7 +26,8 @@ class DumpTarget(Target):
     A subclass says, for its kinds of dump, where memory, modules and debugger data are.
     """
 
-    #: Where symbols are to be looked for; for whoever gives `symbols`.
+    #: Where symbols are looked for before `_NT_SYMBOL_PATH`, and whether no server is to be asked; set before
+    #: the first use of `symbols`.
     symbol_path: Optional[str] = None
     offline = False
 
@@ -37,16 +38,13 @@ class DumpTarget(Target):
             raise DumpFormatError(f"Dump of an unknown machine (0x{header.machine:x}); dumpkit reads x64 and ARM64")
         self.name = path
         self.kind = DUMP_TYPES[header.dump_type]
-        self.kind = DUMP_TYPES[header.dump_type]
         #: The file's bytes.
         self.view = view
         self.header = header
         self.architecture = architecture
         self.memory = memory
         self.physical: Optional[AddressSpace] = None
-        from dumpkit.dump.no_symbols import NoSymbols
-
-        self.symbols = NoSymbols(self)
+        self._symbols: Optional[Symbols] = None
         self._notes: List[str] = []
         self._debugger_data: Optional[Tuple[Optional[DebuggerData]]] = None
         self._modules: Optional[List[Module]] = None
@@ -57,7 +55,9 @@ class DumpTarget(Target):
         self._tagged: Optional[List[TaggedBlob]] = None
 
     def close(self) -> None:
-        """Let go of the file; memory cannot be read any more."""
+        """Let go of the file and of those of its symbols; memory cannot be read any more."""
+        if self._symbols is not None:
+            self._symbols.close()
         if isinstance(self.view, mmap):
             self.view.close()
 
@@ -201,6 +201,33 @@ class DumpTarget(Target):
         except DumpkitError:
             # The special registers are more than a context has to hold.
             return context
+
+    # --- Symbols -------------------------------------------------------------
+
+    @property
+    def symbols(self) -> Symbols:
+        """The names, types and lines of the modules; a module's symbols are looked for when they are asked for."""
+        if self._symbols is None:
+            from dumpkit.symbolizer import Symbolizer
+            from dumpkit.symbols.search import SymbolSearch
+
+            search = SymbolSearch(self.symbol_path, self.name, self.offline)
+            self._symbols = Symbolizer(self, search, self._known_variables)
+        return self._symbols
+
+    @symbols.setter
+    def symbols(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+
+    def _known_variables(self) -> Dict[str, int]:
+        """The virtual addresses of the kernel variables that the header gives, by name."""
+        header = self.header
+        known = {
+            "PsLoadedModuleList": header.ps_loaded_module_list,
+            "KdDebuggerDataBlock": header.kd_debugger_data_block,
+            "PsActiveProcessHead": header.ps_active_process_head,
+        }
+        return {name: address for name, address in known.items() if address}
 
     # --- Modules -------------------------------------------------------------
 

@@ -1,0 +1,48 @@
+"""`!ddt`: memory as types, as mex shows it: numbers in both radixes, and what values mean."""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional, Union
+
+from dumpkit.commands.dt import NameList, Signature, TypeView, type_lines, view
+from dumpkit.ddt_text import DdtDump
+from dumpkit.errors import CommandError
+from dumpkit.output import Line
+from dumpkit.record import Record
+from dumpkit.registry import Text, command
+from dumpkit.session import Session
+from dumpkit.type_request import USAGE, parse
+
+
+class Annotated(Record):
+    """What `dt` would show for the same words, to be shown as mex does."""
+
+    result: Union[TypeView, Signature, NameList]
+    _dump: Optional[DdtDump] = None
+
+
+def annotated_lines(result: Annotated) -> Iterator[Line]:
+    if result._dump is not None:
+        yield from result._dump.lines()
+    else:
+        yield from type_lines(result.result)
+
+
+@command(
+    "ddt",
+    category="Symbols",
+    summary="As dt, with numbers in both radixes and remarks",
+    arguments=(Text("request", USAGE[3:].replace("dt", "ddt")),),
+    render=annotated_lines,
+    raw=True,
+)
+def ddt(session: Session, request: str = "") -> Annotated:
+    """Shows what dt shows for the same words, as mex's ddt does: ddt nt!_EPROCESS ADDRESS FIELD.
+
+    Numbers stand there in both radixes, times as dates, and pointers with what they lead to.
+    """
+    if request.split()[:1] in (["-h"], ["-?"], []):
+        raise CommandError("ddt wants the name of a type", USAGE.replace("dt ", "ddt ", 1))
+    result = view(session, parse(request))
+    dump = result._dump if isinstance(result, TypeView) else None
+    return Annotated(result, DdtDump(request.strip(), dump) if dump is not None else None)

@@ -1,0 +1,222 @@
+"""The symbols of one module: which file they are from, how it was found, and what else was tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, NamedTuple, Optional, TypeVar
+
+from dumpkit.errors import SymbolError
+from dumpkit.memory import AddressSpace
+from dumpkit.target import Module
+
+if TYPE_CHECKING:
+    from dumpkit.symbols.pe import CodeView, PEImage
+    from dumpkit.symbols.search import SymbolSearch
+    from dumpkit.symbols.symbol_file import SymbolFile
+
+Answer = TypeVar("Answer")
+
+#: What the engine does not say of a module whose symbols nobody asked for yet.
+DEFERRED = "deferred"
+NO_SYMBOLS = "no symbols"
+#: Where a pattern of names for a PDB ends: paths that linkers write have either separator.
+_SEPARATORS = "\\/"
+
+
+class Source(NamedTuple):
+    """A symbol file that may serve a module; `note` says how it was matched where no id says that it is the one."""
+
+    file: SymbolFile
+    note: str = ""
+
+
+class SymbolSources:
+    """Finds the symbol files of one module, the best first; each is looked for when the one before did not serve.
+
+    `memory` holds the image's header, perhaps; `known` are RVAs of kernel variables, for a kernel without an id.
+    """
+
+    def __init__(
+        self, memory: AddressSpace, module: Module, search: SymbolSearch, known: Mapping[str, int], trusting: bool
+    ) -> None:
+        self.memory = memory
+        self.module = module
+        self.search = search
+        self.known = known
+        #: Whether a PDB of the right name is taken whatever its id (`.reload /i`).
+        self.trusting = trusting
+        #: Why what was tried did not serve, a line each.
+        self.problems: List[str] = []
+        #: The path of the image's file, where one was found.
+        self.image: Optional[str] = None
+        #: Whether nothing says that the image is the one that the module list names.
+        self.unverified = False
+
+    def __iter__(self) -> Iterator[Source]:
+        mapped = self._mapped_image()
+        codeview = mapped.codeview() if mapped is not None else None
+        if self.search.has_places:
+            if codeview is None:
+                codeview = self._codeview_of_file()
+            if codeview is not None:
+                yield from self._by_id(codeview)
+            elif self.known:
+                yield from self._by_variables()
+            if self.trusting:
+                yield from self._by_name()
+        self.unverified = mapped is None and self.image is None
+        yield from self._exports(mapped)
+
+    def _mapped_image(self) -> Optional[PEImage]:
+        if self.memory.read_prefix(self.module.base, 2) != b"MZ":
+            return None
+        from dumpkit.symbols.pe import MappedImage
+
+        try:
+            return MappedImage(self.memory, self.module.base)
+        except SymbolError:
+            # A dump may hold no more than the start of a header: the image's file is then looked for.
+            return None
+
+    def _codeview_of_file(self) -> Optional[CodeView]:
+        """The id in the image's file, by its time stamp and size."""
+        if not self.module.timestamp:
+            self.problems.append(f"the dump has neither the header of {self.module.image_name} nor its time stamp")
+            return None
+        from dumpkit.symbols.pe import ImageFile
+
+        try:
+            path = self.search.finder.find_image(self.module.image_name, self.module.timestamp, self.module.size)
+            with ImageFile(path) as image:
+                self.image = path
+                return image.codeview()
+        except SymbolError as error:
+            self.problems.append(str(error))
+            return None
+
+    def _by_id(self, codeview: CodeView) -> Iterator[Source]:
+        name = codeview.pdb_name[max(codeview.pdb_name.rfind(separator) for separator in _SEPARATORS) + 1 :]
+        finder = self.search.finder
+        for find, kind in ((finder.find_pdb, "pdb"), (finder.find_isf, "isf")):
+            source = self._opened(lambda find=find: find(name, codeview.guid, codeview.age), kind)  # type: ignore[misc]
+            if source is not None:
+                yield source
+
+    def _by_variables(self) -> Iterator[Source]:
+        """The kernel's symbols where the dump has no id: those whose variables lie where the dump has them."""
+        from dumpkit.symbols.kernel_match import agreement
+
+        candidates = self.search.finder.candidates(self.module.name)
+        for path, kind in candidates:
+            source = self._opened(lambda path=path: path, kind)  # type: ignore[misc]
+            if source is None:
+                continue
+            try:
+                found = agreement(source.file, self.known)
+            except SymbolError as error:
+                self.problems.append(str(error))
+                source.file.close()
+                continue
+            if found.holds:
+                yield Source(source.file, f"no PDB id in the dump: matched by {', '.join(found.names)}")
+            else:
+                self.problems.append(f"{path}: {found.reason}")
+                source.file.close()
+        if not candidates:
+            self.problems.append(f"no symbol file of {self.module.name} in the folders of the symbol path")
+
+    def _by_name(self) -> Iterator[Source]:
+        for path, kind in self.search.finder.candidates(self.module.name):
+            source = self._opened(lambda path=path: path, kind)  # type: ignore[misc]
+            if source is not None:
+                yield Source(source.file, "mismatched: taken by its name alone, as /i asks for")
+
+    def _opened(self, find: Callable[[], str], kind: str) -> Optional[Source]:
+        try:
+            return Source(_open(find(), kind))
+        except SymbolError as error:
+            self.problems.append(str(error))
+            return None
+
+    def _exports(self, mapped: Optional[PEImage]) -> Iterator[Source]:
+        """The image's exports: of its file, or of what the dump holds of it."""
+        from_file = self.image
+        if mapped is None and from_file is None:
+            return
+        from dumpkit.symbols.exports import ExportSymbols
+
+        try:
+            if from_file is not None:
+                yield Source(ExportSymbols.from_file(from_file))
+            elif mapped is not None:
+                yield Source(ExportSymbols(mapped))
+        except SymbolError as error:
+            self.problems.append(str(error))
+
+
+def _open(path: str, kind: str) -> SymbolFile:
+    if kind == "pdb":
+        from dumpkit.symbols.pdb import PdbFile
+
+        return PdbFile(path)
+    from dumpkit.symbols.isf import IsfFile
+
+    return IsfFile(path)
+
+
+class ModuleSymbols:
+    """A module's symbols, looked for when this is made.
+
+    A file that turns out to be damaged gives way to the next one.
+    """
+
+    def __init__(self, sources: SymbolSources) -> None:
+        self.module = sources.module
+        self.sources = sources
+        self._waiting = iter(sources)
+        self.file: Optional[SymbolFile] = None
+        self.note = ""
+        self._advance()
+
+    def _advance(self) -> None:
+        source = next(self._waiting, None)
+        self.file, self.note = source if source is not None else (None, "")
+
+    def ask(self, question: Callable[[SymbolFile], Answer]) -> Optional[Answer]:
+        """The answer of the module's symbol file; None where there is none, or none that is not damaged."""
+        while self.file is not None:
+            try:
+                return question(self.file)
+            except SymbolError as error:
+                self.sources.problems.append(str(error))
+                self.file.close()
+                self._advance()
+        return None
+
+    @property
+    def state(self) -> str:
+        """The words that `lm` shows in brackets."""
+        file = self.file
+        if file is None:
+            return NO_SYMBOLS
+        if file.kind == "exports":
+            return "export symbols"
+        info = getattr(file, "image_info", None)
+        private = info is not None and not info.stripped
+        return f"private {file.kind} symbols" if private else f"{file.kind} symbols"
+
+    @property
+    def flag(self) -> str:
+        """The engine's letter before them: M for symbols that may not be the image's, T for an unverified image."""
+        if self.note.startswith("mismatched"):
+            return "M"
+        return "T" if self.sources.unverified and self.file is None else ""
+
+    @property
+    def problem(self) -> str:
+        """Where symbols were looked for and what was wrong there, as one line; empty where nothing was tried."""
+        return "; ".join(dict.fromkeys(self.sources.problems))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.file is not None:
+            self.file.close()
