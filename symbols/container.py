@@ -193,9 +193,13 @@ def open_container(path: str, own: Optional[bool] = None) -> Container:
     data = _map(path)
     try:
         superblock = _superblock(path, data)
-        if own is None:
-            own = not _has_pdbparse()
-        return (MsfContainer if own else PdbparseContainer)(path, superblock, data)
+        if own is None and _has_pdbparse():
+            try:
+                return PdbparseContainer(path, superblock, data)
+            except SymbolError:
+                # The reader here takes more, and says better what is wrong.
+                own = True
+        return (PdbparseContainer if own is False else MsfContainer)(path, superblock, data)
     except SymbolError:
         data.close()
         raise
