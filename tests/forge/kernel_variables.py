@@ -12,7 +12,8 @@ from tests.forge.machine import Machine
 
 #: Bytes of each; types' sizes vary with the build, these have room for all.
 VARIABLES: Dict[str, int] = {
-    "PsLoadedModuleList": 16, "PsActiveProcessHead": 16, "KiProcessorBlock": 0x800, "KdDebuggerDataBlock": 0x3B0,
+    "KdVersionBlock": 0x28, "PsLoadedModuleList": 16, "PsActiveProcessHead": 16, "KiProcessorBlock": 0x800,
+    "KdDebuggerDataBlock": 0x3B0,
     "KdpDataBlockEncoded": 8, "KiWaitNever": 8, "KiWaitAlways": 8, "NtBuildLab": 0x80, "NtBuildLabEx": 0x100,
     "NtBuildNumber": 8, "CmNtCSDVersion": 8, "KiBugCheckData": 40, "KiBugCheckDriver": 8, "KeMaximumIncrement": 8,
     "KeTimeIncrement": 8, "KeBootTime": 8, "KeNumberProcessors": 8, "KeActiveProcessors": 0x110,
@@ -116,6 +117,15 @@ def add_debugger_data(machine: Machine) -> None:
     """Write the debugger data block, and say in the header where it and what it names is."""
     machine.put(machine.address("KdDebuggerDataBlock"), debugger_data(machine))
     machine.set_global("MmPteBase", machine.pte_base)
+    # DBGKD_GET_VERSION64 (wdbgexts.h): protocol 6, DBGKD_VERS_FLAG_MP|DATA|PTR64, machine, images.
+    words = pack("<HHBBHHBBBBH", 0xF, machine.build, 6, 2, 0x47, 0x8664, 0xC, 3, 0x2A, 0, 0)
+    machine.put(machine.address("KdVersionBlock"), words)
+    lists = (
+        machine.images[0].image.base,
+        machine.address("PsLoadedModuleList"),
+        machine.address("KdDebuggerDataBlock"),
+    )
+    machine.put_u64(machine.address("KdVersionBlock") + 0x10, *lists)
     # The engine asks these for the split of the address space.
     machine.set_global("MmHighestUserAddress", 0x7FFF_FFFE_FFFF)
     machine.set_global("MmUserProbeAddress", 0x7FFF_FFFF_0000)

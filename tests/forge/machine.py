@@ -25,6 +25,8 @@ from tests.forge.tagged import tagged_part
 
 #: Where what has no address of its own is put.
 HEAP = 0xFFFF_B507_6000_0000
+#: DUMP_HEADER64.RequiredDumpSpace.
+_REQUIRED_SPACE = 0xFA0
 
 
 class LoadedImage(NamedTuple):
@@ -201,7 +203,11 @@ class Machine:
             if dump_type in (5, 6) and self.physical_pages is not None:
                 fields["pages"] = self.physical_pages
             body = WRITERS[dump_type](self.memory, self.root, **fields)
-        return body + tagged_part(self.tagged)
+        part = tagged_part(self.tagged)
+        if part and dump_type in (5, 6):
+            # The engine looks for tagged data in bitmap dumps only where RequiredDumpSpace counts it.
+            body = body[:_REQUIRED_SPACE] + pack("<Q", len(body) + len(part)) + body[_REQUIRED_SPACE + 8 :]
+        return body + part
 
     def sized(self, structures: Sequence[Structure]) -> List[Tuple[int, int]]:
         """(virtual address, size) of structures, as `triage_blocks` wants them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import pack_into
 from typing import Mapping, NamedTuple
 
 from dumpkit.registers import X64
@@ -43,6 +44,8 @@ def context_record(registers: Mapping[str, int]) -> bytes:
     for name, value in values.items():
         offset, size = X64.layout[name]
         record[offset : offset + size] = value.to_bytes(size, "little")
+    # FltSave.ControlWord and its copy of MXCSR.
+    pack_into("<H22xI", record, 0x100, 0x27F, values["mxcsr"])
     return bytes(record)
 
 
@@ -59,7 +62,9 @@ def add_processor(
     model: int = 0x8C,
     stepping: int = 1,
 ) -> Processor:
-    """A processor whose KPCR is at a virtual address; its threads are set by `thread.run` and `set_idle`.
+    """A processor whose KPCR is at a virtual address. Add them in their order.
+
+    Its threads are set by `thread.run` and `set_idle`.
 
     `irql` is what the debugger finds as DebuggerSavedIRQL.
     """
@@ -95,6 +100,7 @@ def add_processor(
     for priority in range(32):
         machine.link(prcb.at(f"DispatcherReadyListHead[{priority}]"), ())
     machine.put_u64(machine.address("KiProcessorBlock") + 8 * number, prcb.address)
+    machine.set_global("KeNumberProcessors", number + 1, 4)
     return Processor(number, area, prcb)
 
 

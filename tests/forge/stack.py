@@ -11,6 +11,8 @@ from tests.forge.structure import Structure
 INITIAL_OFFSET = 0xA10
 #: KSWITCH_FRAME: where SwapContext left RBP and the return address into KiSwapContext (as ReactOS documents it).
 _SWITCH_FRAME_SIZE, _SWITCH_RETURN = 0x40, 0x38
+#: A trap frame begins with the home space of the function that it calls.
+_HOME_SIZE = 0x20
 
 
 class Call(NamedTuple):
@@ -74,6 +76,7 @@ class KernelStack:
             self.rsp = (self.rsp - machine.layouts.size("_KTRAP_FRAME")) & ~0xF
             frame = self.rsp
         trap = machine.view("_KTRAP_FRAME", frame)
+        machine.put(frame + _HOME_SIZE, bytes(trap.size - _HOME_SIZE))
         trap.set({"SegCs": 0x10, "SegSs": 0x18, "PreviousMode": previous_mode, "MxCsr": 0x1F80})
         trap.set(registers)
         return trap
