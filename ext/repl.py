@@ -113,7 +113,10 @@ class Repl:
     def _show_banner(self) -> None:
         from dumpkit.banner import banner_lines
 
-        self.session.output.lines(banner_lines(self.session))
+        # Line by line: the last ones may wait for a symbol server.
+        for line in banner_lines(self.session):
+            self.session.output.line(line)
+            self.session.output.flush()
 
     # --- One line ------------------------------------------------------------
 
