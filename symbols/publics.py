@@ -15,8 +15,8 @@ from dumpkit.symbols.omap import words
 
 S_PUB32, S_UDT = 0x110E, 0x1108
 _PUBLIC = struct.Struct("<HHIIH")
-#: Of a public symbol from its flags on: the offset, the section, and how its name begins.
-_PLACE = struct.Struct("<4xIH5s")
+#: Of a public symbol from its flags on: the offset and the section.
+_PLACE = struct.Struct("<4xIH")
 _HASH_HEADER = struct.Struct("<IIII")
 _HASH_VERSION = 0xEFFE0000 + 19990810
 _PUBLICS_HEADER_SIZE = 28
@@ -291,7 +291,7 @@ class Publics:
     def _sampled(self) -> List[int]:
         """The first place of each block of the address map; where that map is missing or wrong, of one made here."""
         if self._samples is None:
-            limit = len(self._records) - _NAME - len(_LITERAL)
+            limit = len(self._records) - _PUBLIC.size
             order: Sequence[int] = words(self._stream[self._map_at : self._map_at + self._map_size])
             if not order or len(order) < len(self._hash) or max(order) > limit:
                 order = self._sorted_order(limit)
@@ -309,7 +309,7 @@ class Publics:
 
     def _key(self, offset: int) -> int:
         """Section and offset of a symbol in one number."""
-        place, section, _ = _PLACE.unpack_from(self._records, offset + 4)
+        place, section = _PLACE.unpack_from(self._records, offset + 4)
         key: int = section << 32 | place
         return key
 
@@ -318,11 +318,11 @@ class Publics:
         found = self._blocks.get((block, literals))
         if found is None:
             records = self._records
-            unpack = _PLACE.unpack_from
+            unpack, begins = _PLACE.unpack_from, records.startswith
             offsets: Sequence[int] = self._order[block * _BLOCK : (block + 1) * _BLOCK]
+            if not literals:
+                offsets = [offset for offset in offsets if not begins(_LITERAL, offset + _NAME)]
             rows = [unpack(records, offset + 4) for offset in offsets]
-            keys = [section << 32 | place for place, section, name in rows if literals or name != _LITERAL]
-            if len(keys) < len(offsets):
-                offsets = [offset for offset, row in zip(offsets, rows) if row[2] != _LITERAL]
+            keys = [section << 32 | place for place, section in rows]
             found = self._blocks[block, literals] = keys, offsets
         return found
