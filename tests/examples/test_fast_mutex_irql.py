@@ -109,6 +109,21 @@ def test_the_engine_sees_the_stack_of_the_walkthrough(kind, tmp_path):
     assert "49894708        mov     qword ptr [r15+8],rax ds:00000000`00000008=????????????????" in trap
 
 
+@needs_rig
+@pytest.mark.rig
+def test_the_engine_finds_the_stack_of_a_waiting_thread(tmp_path):
+    crash, pdbs = built()
+    machine = crash.machine
+    system = machine.view("_EPROCESS", 0xFFFFB5076A4EB040)
+    link = machine.u64(machine.u64(system.at("ThreadListHead")))
+    thread = link - machine.layouts.offset("_ETHREAD", "ThreadListEntry")
+    commands = (f".thread {thread:x}", "knL")
+    answers = ask_engine(tmp_path, machine.dump(6), commands, write_store(tmp_path / "store", pdbs))
+    frames = [name.split("!")[1].split("+")[0] for _, _, name in _engine_frames(answers["knL"])]
+    assert frames[:4] == ["KiSwapContext", "KiSwapThread", "KiCommitThreadWait", "KeWaitForSingleObject"]
+    assert frames[-1] == "KiStartSystemThread"
+
+
 def test_the_store_says_the_two_lines_of_the_source():
     pdb = next(pdb for pdb in built()[1] if pdb.name == "TestDriver.pdb")
     assert isinstance(pdb, Pdb) and pdb.private

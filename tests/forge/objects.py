@@ -62,7 +62,10 @@ class ObjectManager:
     ) -> Structure:
         """Put an object's header in front of the object at a virtual address; the header."""
         machine = self.machine
-        header = machine.place("_OBJECT_HEADER", body - machine.layouts.offset("_OBJECT_HEADER", "Body"))
+        # The type's last member is the object's own first word.
+        size = machine.layouts.offset("_OBJECT_HEADER", "Body")
+        header = machine.view("_OBJECT_HEADER", body - size)
+        machine.put(header.address, bytes(size))
         index = TYPES[type] ^ header.address >> 8 & 0xFF ^ self.cookie
         header.set({"PointerCount": pointers, "HandleCount": handles, "TypeIndex": index})
         if name is not None:
