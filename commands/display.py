@@ -80,6 +80,7 @@ class MemoryRows(Record):
     rows: Tuple[Row, ...]
     _format: Format
     _line: int
+    _is_physical: bool = False
 
 
 class _Bytes:
@@ -161,18 +162,27 @@ def _meaning(session: Session, value: Hex, follow: str) -> Optional[str]:
     return f'"{rows[0].text}"' if rows and rows[0].text else None
 
 
-def _show(session: Session, name: str, shape: Format, text: str) -> MemoryRows:
+def _physical(session: Session) -> AddressSpace:
+    """The target's physical memory. Raises CommandError where it has none."""
+    memory = session.dump.physical
+    if memory is None:
+        raise CommandError(f"no physical memory in this {session.dump.kind}: it holds virtual memory only")
+    return memory
+
+
+def _show(session: Session, name: str, shape: Format, text: str, is_physical: bool = False) -> MemoryRows:
+    memory = _physical(session) if is_physical else session.dump.memory
+    family = "!d" if is_physical else "d"
     unit = shape.unit or 8
     line = shape.line
     if text.startswith("/c"):
         width, text = session.evaluate_prefix(text[2:].lstrip())
         line = width if 0 < width <= 0x100 else line
         text = text.lstrip()
-    start = session.positions.get("d", session.context.instruction_pointer) if not text else None
+    start = _start(session, family) if not text else None
     begin, count = parse_range(text, session.scope, shape.default, unit, default_start=start)
     if count > _MOST_LINES * line:
         raise CommandError(f"{name}: {count:,} units are more than can be shown at once ({_MOST_LINES * line:,})")
-    memory = session.dump.memory
     rows: List[Row] = []
     if shape.kind == "text":
         rows.extend(_read_text(memory, begin, count, unit, line))
@@ -186,9 +196,18 @@ def _show(session: Session, name: str, shape: Format, text: str) -> MemoryRows:
             followed = _meaning(session, values[0], shape.follow) if shape.follow and values[0] is not None else None
             rows.append(Row(Hex(address), tuple(values), characters, followed))
         end = begin + count * unit
-    session.positions["d"] = end & 0xFFFF_FFFF_FFFF_FFFF
-    session.last_display = name
-    return MemoryRows(name, tuple(rows), shape, line)
+    session.positions[family] = end & 0xFFFF_FFFF_FFFF_FFFF
+    if not is_physical:
+        session.last_display = name
+    return MemoryRows(name, tuple(rows), shape, line, is_physical)
+
+
+def _start(session: Session, family: str) -> int:
+    """Where a command without an address goes on; at first, virtual memory at the current instruction."""
+    known = session.positions.get(family)
+    if known is not None:
+        return known
+    return session.context.instruction_pointer if family == "d" else 0
 
 
 def _number(value: Optional[Hex], unit: int) -> str:
@@ -217,7 +236,7 @@ def memory_lines(result: MemoryRows) -> Iterator[Line]:
     shape, unit = result._format, result._format.unit or 8
     full = result._line * (unit * 2 + 1) - 1 if unit < 8 else result._line * 18 - 1
     for row in result.rows:
-        address = Span(quoted(row.address), "address")
+        address = Span(f"#{row.address:8x}" if result._is_physical else quoted(row.address), "address")
         if shape.kind == "text":
             yield (address, f'  "{row.text}"')
         elif shape.kind == "float":
@@ -255,6 +274,27 @@ def _register(name: str, shape: Format, summary: str) -> None:
     decorate(show)
 
 
+_PHYSICAL_HELP = """Shows physical memory: {0} RANGE, where RANGE is `ADDRESS`, `ADDRESS L COUNT` or `ADDRESS END`.
+
+Dumps that keep whole pages have it; a minidump has none. Addresses are printed behind a #.
+"""
+
+
+def _register_physical(name: str, shape: Format) -> None:
+    def show(session: Session, range: str = "") -> MemoryRows:
+        return _show(session, name, shape, range, is_physical=True)
+
+    show.__doc__ = _PHYSICAL_HELP.format(name)
+    decorate: Callable[[Any], Any] = command(
+        name,
+        category="Memory",
+        summary=f"{_SUMMARIES[name[1:]]}, of physical memory",
+        arguments=(Text("range", "PHYSICAL ADDRESS [L COUNT | END]"),),
+        render=memory_lines,
+    )
+    decorate(show)
+
+
 _SUMMARIES = {
     "db": "Bytes and characters",
     "dw": "16-bit words",
@@ -280,6 +320,8 @@ _SUMMARIES = {
 
 for _name, _shape in FORMATS.items():
     _register(_name, _shape, _SUMMARIES[_name])
+for _name in ("db", "dw", "dd", "dc", "dq", "dp"):
+    _register_physical(f"!{_name}", FORMATS[_name])
 
 
 @command(

@@ -102,7 +102,8 @@ def _name_of(text: str) -> Tuple[str, str]:
 def parse_call(text: str) -> Call:
     """The command that a text names. Raises CommandError where there is none of that name."""
     name, rest = _name_of(text)
-    command = find_command(name) if name else None
+    # Some extensions have the name of an engine command: !db shows physical memory, db virtual.
+    command = (_load(f"!{name.lower()}") if text.startswith("!") else None) or (find_command(name) if name else None)
     if command is not None:
         return Call(command, rest.strip(), text)
     # Engine commands may have their arguments right behind them: dqrsp, lmvm nt, kn5.

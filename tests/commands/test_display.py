@@ -9,6 +9,8 @@ from dumpkit.dump import open_dump
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.session import Session
 
+from tests.forge.dump_files import full_dump
+from tests.forge.memory import PhysicalPages
 from tests.forge.triage import KERNEL_BASE, Block, TriageFile
 from tests.running import run, run_lines, session_on
 
@@ -123,3 +125,20 @@ def test_a_target_without_registers_still_shows_memory(session: Session) -> None
     except DumpkitError as error:
         pytest.fail(f"memory needs no registers: {error}")
     assert rows[0].values == (0x2726252423222120,)
+
+
+def test_physical_memory_has_its_own_commands(tmp_path: Path) -> None:
+    memory = PhysicalPages()
+    page = memory.allocate()
+    memory.write(page * 0x1000, DATA)
+    path = tmp_path / "full.dmp"
+    path.write_bytes(full_dump(memory, 0x1000))
+    session = session_on(open_dump(str(path)))
+    assert run_lines(session, f"!dd {page * 0x1000:x} L2") == [f"#{page * 0x1000:8x}  23222120 27262524"]
+    assert run(session, "!db").rows[0].address == page * 0x1000 + 8
+    assert run_lines(session, "!dq 123456000 L1") == ["#123456000  ????????`????????"]
+
+
+def test_a_minidump_says_that_it_has_no_physical_memory(session: Session) -> None:
+    with pytest.raises(CommandError, match="no physical memory in this triage dump"):
+        run(session, "!db 1000")
