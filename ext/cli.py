@@ -11,8 +11,9 @@ from dumpkit.options import Options, help_text, read_options
 from dumpkit.output import Output, printable
 from dumpkit.session import Session
 
-#: Exit statuses: a command failed; the dump cannot be opened or the call is wrong.
-FAILED, UNUSABLE = 1, 2
+#: Exit statuses: a command failed; the dump cannot be opened or the call is wrong; dumpkit itself failed; as shells
+#: count an interrupt and a closed pipe.
+FAILED, UNUSABLE, DEFECT, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
 
 def find_dump(path: str) -> str:
@@ -188,14 +189,21 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted\n")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is left to be told to anyone.
         from os import O_WRONLY, devnull, dup2
         from os import open as os_open
 
         dup2(os_open(devnull, O_WRONLY), sys.stdout.fileno())
-        return 141
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last place where a defect can be put into words
+        from dumpkit.defects import debugging, defect_line
+
+        if debugging():
+            raise
+        sys.stderr.write(f"{defect_line(error)}\n")
+        return DEFECT
 
 
 def console() -> NoReturn:
