@@ -197,7 +197,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
         dup2(os_open(devnull, O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - the last place where a defect can be put into words
+    except Exception as error:  # the last place where a defect can be put into words
         from dumpkit.defects import debugging, defect_line
 
         if debugging():
