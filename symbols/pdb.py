@@ -16,7 +16,7 @@ from dumpkit.symbols.container import open_container
 from dumpkit.symbols.dbi import NIL_STREAM, Dbi
 from dumpkit.symbols.info import read_info
 from dumpkit.symbols.publics import Public, Publics, symbol_hash
-from dumpkit.symbols.sections import SectionMap
+from dumpkit.symbols.sections import SECTION_EXECUTE, SectionMap
 from dumpkit.symbols.symbol_file import Inline, Line, Location, Symbol, SymbolFile
 
 if TYPE_CHECKING:
@@ -176,11 +176,11 @@ class PdbFile(SymbolFile):
             if symbol is not None:
                 found.append(symbol)
                 hidden.add((private.section, private.offset))
-        place_to_rva = self.sections.rva
+        place_to_rva, bases = self.sections.rva, self.sections.bases or ()
         for section, offset, raw, function in self.publics.rows():
             if hidden and (section, offset) in hidden:
                 continue
-            rva = place_to_rva(section, offset)
+            rva = bases[section - 1] + offset if 0 < section <= len(bases) else place_to_rva(section, offset)
             if rva is not None:
                 linkage = raw.decode("utf-8", "replace")
                 name = shown_name(linkage) if linkage[:1] in _DECORATIONS or "@" in linkage else linkage
@@ -249,6 +249,10 @@ class PdbFile(SymbolFile):
         count = len(self.sections.sections)
         symbols: Iterator[Union[Public, Private]] = chain(self.publics, self._privates or ())
         return sorted({(symbol.section, symbol.offset) for symbol in symbols if 0 < symbol.section <= count})
+
+    def is_code(self, rva: int) -> Optional[bool]:
+        place = self.sections.place(rva)
+        return place is not None and bool(self.sections.sections[place[0] - 1].characteristics & SECTION_EXECUTE)
 
     def function(self, rva: int) -> Optional[Symbol]:
         """The private function whose code holds `rva`, with its size; None where the PDB keeps no bounds there."""

@@ -13,6 +13,9 @@ from dumpkit.symbols.omap import Omap
 
 _HEADER = struct.Struct("<8s6I2HI")
 
+#: IMAGE_SCN_MEM_EXECUTE
+SECTION_EXECUTE = 0x2000_0000
+
 
 class Section(NamedTuple):
     """A section of the image: `rva` and `size` (in memory) in bytes."""
@@ -63,6 +66,11 @@ class SectionMap:
             return None
         rva = self._rvas[section - 1] + offset
         return rva if self._from_source is None else self._from_source.translate(rva)
+
+    @property
+    def bases(self) -> Optional[Sequence[int]]:
+        """The RVA of each section, where its number less one is the index; None where OMAP tables rearrange them."""
+        return self._rvas if self._from_source is None else None
 
     def place(self, rva: int) -> Optional[Tuple[int, int]]:
         """(section, offset) of an RVA; None before the first section.

@@ -27,7 +27,7 @@ _CALLS = {
 }  # fmt: skip
 _QUALIFIERS = {"A": "", "B": " const", "C": " volatile", "D": " const volatile"}
 _POINTERS = {"P": ("*", ""), "Q": ("*", " const"), "R": ("*", " volatile"), "S": ("*", " const volatile"),
-             "A": ("&", ""), "B": ("&", " volatile"), "$$Q": ("&&", ""), "$$R": ("&&", " volatile")}  # fmt: skip
+             "A": ("&", ""), "B": ("&", " volatile")}  # fmt: skip
 #: Access letters of functions: those of members that have a `this`, and among them those of adjusting thunks.
 _WITH_THIS = frozenset("ABEFGHIJMNOPQRUVWX")
 _THUNKS = frozenset("GHOPWX")
@@ -141,9 +141,10 @@ class TypeParser(ABC):
     def parts(self) -> Parts:
         """A type, as what stands before and behind a declared name."""
         with self.nesting():
-            for words, (mark, qualifiers) in _POINTERS.items():
-                if self.eat(words):
-                    return self.pointer(mark, qualifiers)
+            code = self.peek()
+            if code in _POINTERS:
+                self.at += 1
+                return self.pointer(*_POINTERS[code])
             if self.eat("$$"):
                 return self.extended()
             if self.eat("Y"):
@@ -178,6 +179,10 @@ class TypeParser(ABC):
             qualifiers = self.qualifier()
             left, right = self.parts()
             return f"{left}{qualifiers} ", right
+        if self.eat("Q"):
+            return self.pointer("&&", "")
+        if self.eat("R"):
+            return self.pointer("&&", " volatile")
         if self.eat("T"):
             return "std::nullptr_t", ""
         raise Malformed
