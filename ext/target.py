@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.memory import AddressSpace
@@ -19,6 +20,7 @@ from dumpkit.registers import Architecture, Context
 if TYPE_CHECKING:
     from dumpkit.lists import ListWalk
     from dumpkit.objects import BoundType
+    from dumpkit.symbols.module_image import ModuleImage
     from dumpkit.symbols.search import SymbolSearch
     from dumpkit.symbols.symbol_file import SymbolFile
     from dumpkit.symbols.types import Type
@@ -304,9 +306,29 @@ class Target(ABC):
         return bound
 
     def forget_types(self) -> None:
-        """Have types looked for anew: the symbols have changed."""
+        """Have types and images looked for anew: the symbols have changed."""
         self.__dict__.pop("_object_space", None)
         self.__dict__.pop("_bound_types", None)
+        for image in self.__dict__.pop("_images_by_base", {}).values():
+            image.close()
+
+    def image(self, module: Module) -> ModuleImage:
+        """The image of a module: what memory holds of it, and for the rest the file that the symbol path leads to.
+
+        Nothing is read or looked for before the image is.
+        """
+        from dumpkit.symbols.module_image import ModuleImage
+
+        images: Dict[int, ModuleImage] = self.__dict__.setdefault("_images_by_base", {})
+        image = images.get(module.base)
+        if image is None:
+            search = self.symbols.search
+            find: Optional[Callable[[], str]] = None
+            if search is not None and search.has_places and module.timestamp:
+                find = partial(_find_image, search, module)
+            image = ModuleImage(self.memory, module.base, module.size, module.image_name, find)
+            images[module.base] = image
+        return image
 
     def list(self, head: int, type: str, member: str, limit: int = 100_000, strict: bool = False) -> ListWalk:
         """The records of a kernel list: `head` is the virtual address of its head, `member` the link in `type`."""
@@ -349,3 +371,7 @@ class Target(ABC):
         if cached is None:
             cached = self.__dict__["_module_bases"] = [module.base for module in self.modules]
         return cached
+
+
+def _find_image(search: SymbolSearch, module: Module) -> str:
+    return search.finder.find_image(module.image_name, module.timestamp, module.size)
