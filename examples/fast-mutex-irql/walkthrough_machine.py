@@ -15,6 +15,7 @@ from tests.forge.memory import PhysicalPages
 from tests.forge.modules import Unloaded, add_loaded_modules, add_unloaded_modules
 from tests.forge.objects import ObjectManager
 from tests.forge.page_tables import PXE
+from tests.forge.pool import NON_PAGED_NX, PAGED, Pool
 from tests.forge.process import add_process
 from tests.forge.processor import Processor, add_processor, context_record, set_idle
 from tests.forge.shared_data import TICK, add_shared_data
@@ -102,6 +103,11 @@ def build_machine(images: Dict[str, Image], rows: List[Row]) -> Crash:
     add_loaded_modules(machine)
     _add_unloaded(machine)
     _set_variables(machine)
+    # Chosen: heaps without a segment, and a tracker that knows nothing of the faulting address.
+    pool = Pool(machine)
+    for kind in (NON_PAGED_NX, PAGED):
+        pool.heap(kind)
+    pool.track(BUGCHECK[1], 0)
     objects = ObjectManager(machine)
     system = add_process(machine, "System", 4, SYSTEM_PROCESS, objects, create_time=CRASH_TIME - UPTIME)
     machine.set_global("PsInitialSystemProcess", system)
