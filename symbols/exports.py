@@ -30,7 +30,7 @@ class ExportSymbols(SymbolFile):
         #: Names and addresses that could not be read.
         self.missing = table.missing
         self._by_name: Dict[str, Symbol] = {}
-        symbols: List[Tuple[Tuple[int, bool, Tuple[bool, str]], Symbol]] = []
+        symbols: List[Tuple[Tuple[int, bool, bytes], Symbol]] = []
         for export in table.exports:
             if export.forwarder is not None:
                 continue

@@ -17,7 +17,7 @@ from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import Table
 
 #: Raise it whenever the packed layout or what is packed changes.
-VERSION = 2
+VERSION = 3
 #: A cache file above this is refused unread; one for a kernel is 2-3 MB.
 SIZE_LIMIT = 128 << 20
 #: The folder keeps so many tables; the longest unused go first.

@@ -277,7 +277,7 @@ class _Packing:
         return words.tobytes()
 
     def pack_symbols(self) -> List[bytes]:
-        found: List[Tuple[int, Tuple[bool, str], str]] = []
+        found: List[Tuple[int, bytes, str]] = []
         for name, described in self.symbols.items():
             where = f"symbol {_one_line(name)}"
             if not isinstance(described, dict):
@@ -285,7 +285,7 @@ class _Packing:
             # volatility keeps C names without an underscore, and then the linker's beside it.
             linkage = described.get("linkage_name")
             raw = linkage if isinstance(linkage, str) and linkage else name
-            found.append((self.number(where, described, "address"), rank(name), raw))
+            found.append((self.number(where, described, "address"), rank(raw), raw))
         found.sort()
         rvas = array("I", [rva for rva, _, _ in found])
         names = array("I", [self.string(raw) for _, _, raw in found])

@@ -1,14 +1,14 @@
 """Which of several names an address is called by: one rule for every kind of symbol file.
 
-Linkers fold equal functions and give one address many names. The names that WinDbg is seen to print
-on Windows kernels (`KiStartSystemThread` and not `KxStartSystemThread`, `KxRetireDpcList` and not
-`KyRetireDpcList`, `memcpy` and not `memmove`, `ExFreePool` and not `ExFreePoolWithTag`) are the first
-in the order of their characters; decorated C++ names and `$`-labels come behind plain ones.
+Linkers fold equal functions and give one address many names. dbgeng shows the first in the order of the
+bytes of the names that the linker knew, which is the order of a PDB's address map: `memcpy` and not
+`memmove`, `ExFreePool` and not `ExFreePoolWithTag`, but also `$$0` and not `KiInterruptThunk`, and
+`?SmFreeWrapper@@YAXPEAX0@Z` (shown as `SmFreeWrapper`) and not `CmpFreePool`.
 """
 
 from __future__ import annotations
 
-from typing import Iterable, Tuple
+from typing import Iterable
 
 
 def is_string_literal(name: str) -> bool:
@@ -16,9 +16,9 @@ def is_string_literal(name: str) -> bool:
     return name.startswith("??_C@")
 
 
-def rank(name: str) -> Tuple[bool, str]:
-    """The sort key of a name among the aliases of its address: the lowest is preferred."""
-    return name[:1] in ("?", "$"), name
+def rank(linkage: str) -> bytes:
+    """The sort key of a name, as it was linked, among the aliases of its address: the lowest is preferred."""
+    return linkage.encode("utf-8", "replace")
 
 
 def preferred(names: Iterable[str]) -> str:
