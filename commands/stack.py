@@ -143,7 +143,7 @@ def k(session: Session, query: str = "") -> StackTrace:
     frames: List[StackFrame] = []
     for number, frame in enumerate(walked):
         place = target.symbols.nearest(frame.instruction_pointer)
-        line = target.symbols.source_line(frame.instruction_pointer - (1 if number else 0))
+        line = target.symbols.source_line(frame.instruction_pointer)
         frames.append(
             StackFrame(
                 number,
