@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+#: Kinds of subsections; the top bit would say that one is to be ignored.
 _LINES, _CHECKSUMS, _INLINEES = 0xF2, 0xF4, 0xF6
-_IGNORE = 0x8000_0000
 _LINES_HEADER = struct.Struct("<IHHI")
 _FILE_BLOCK = struct.Struct("<III")
 _NAMES_SIGNATURE = 0xEFFEEFFE
@@ -82,21 +82,24 @@ class ModuleLines:
     def __init__(self, data: bytes, names: NameTable) -> None:
         self._data = data
         self._names = names
+        self._parts: Optional[Dict[int, List[Tuple[int, int]]]] = None
         self._blocks: Optional[List[LineBlock]] = None
         self._places: List[Tuple[int, int]] = []
         self._inlinees: Optional[Dict[int, Inlinee]] = None
 
-    def _subsections(self, wanted: int) -> Iterator[Tuple[int, int]]:
+    def _subsections(self, wanted: int) -> Sequence[Tuple[int, int]]:
         """(start, end) of each subsection of a kind."""
-        offset = 0
-        while offset + 8 <= len(self._data):
-            kind, size = struct.unpack_from("<II", self._data, offset)
-            end = offset + 8 + size
-            if end > len(self._data):
-                return
-            if kind & ~_IGNORE == wanted and not kind & _IGNORE:
-                yield offset + 8, end
-            offset = (end + 3) & ~3
+        if self._parts is None:
+            self._parts = {}
+            offset = 0
+            while offset + 8 <= len(self._data):
+                kind, size = struct.unpack_from("<II", self._data, offset)
+                end = offset + 8 + size
+                if end > len(self._data):
+                    break
+                self._parts.setdefault(kind, []).append((offset + 8, end))
+                offset = (end + 3) & ~3
+        return self._parts.get(wanted, ())
 
     @property
     def blocks(self) -> List[LineBlock]:
