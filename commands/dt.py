@@ -9,7 +9,7 @@ from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.symbols.types import FunctionType, Type
+from dumpkit.symbols.types import FunctionType, RecordType, Type
 from dumpkit.target import FoundSymbol, Module
 from dumpkit.type_names import c_words, result_name
 from dumpkit.type_request import USAGE, TypeRequest, parse
@@ -85,12 +85,15 @@ def meaning(session: Session, request: TypeRequest) -> Named:
     symbols = session.dump.symbols
     try:
         module, type = symbols.type_in(request.bare_name, request.module)
-        return Named(module, type)
-    except SymbolError as missing:
-        found = _variable(session, request)
-        if found is None:
-            raise CommandError(f"Symbol {request.name} not found: {missing}") from missing
-        return found
+        if not (isinstance(type, RecordType) and not type.size and not type.members):
+            return Named(module, type)
+        missing = SymbolError(f"{module.name} has only its declaration")
+    except SymbolError as error:
+        missing = error
+    found = _variable(session, request)
+    if found is None:
+        raise CommandError(f"Symbol {request.name} not found: {missing}") from missing
+    return found
 
 
 def _variable(session: Session, request: TypeRequest) -> Optional[Named]:

@@ -71,7 +71,7 @@ def _sorted(rows: List[SymbolRow], options: str) -> Sequence[SymbolRow]:
         if letter in "aA":
             rows.sort(key=lambda row: row.address, reverse=letter == "A")
         elif letter in "nN":
-            rows.sort(key=lambda row: row.name.lower(), reverse=letter == "N")
+            rows.sort(key=lambda row: row.name, reverse=letter == "N")
         elif letter in "zZ":
             rows.sort(key=lambda row: row.size, reverse=letter == "Z")
     return rows

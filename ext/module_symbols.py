@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
 from dumpkit.target import Module
 
 if TYPE_CHECKING:
-    from dumpkit.symbols.pe import CodeView, PEImage
+    from dumpkit.symbols.pe import CodeView, PEImage, Section
     from dumpkit.symbols.search import SymbolSearch
     from dumpkit.symbols.symbol_file import SymbolFile
 
@@ -48,6 +48,8 @@ class SymbolSources:
         self.problems: List[str] = []
         #: The path of the image's file, where one was found.
         self.image: Optional[str] = None
+        #: The image's sections, where its header was found.
+        self.sections: Sequence[Section] = ()
         #: Whether nothing says that the image is the one that the module list names.
         self.unverified = False
 
@@ -72,10 +74,12 @@ class SymbolSources:
         from dumpkit.symbols.pe import MappedImage
 
         try:
-            return MappedImage(self.memory, self.module.base)
+            mapped = MappedImage(self.memory, self.module.base)
         except SymbolError:
             # A dump may hold no more than the start of a header: the image's file is then looked for.
             return None
+        self.sections = mapped.sections
+        return mapped
 
     def _codeview_of_file(self) -> Optional[CodeView]:
         """The id in the image's file, by its time stamp and size."""
@@ -88,6 +92,7 @@ class SymbolSources:
             path = self.search.finder.find_image(self.module.image_name, self.module.timestamp, self.module.size)
             with ImageFile(path) as image:
                 self.image = path
+                self.sections = image.sections
                 return image.codeview()
         except SymbolError as error:
             self.problems.append(str(error))
@@ -191,6 +196,13 @@ class ModuleSymbols:
                 self.file.close()
                 self._advance()
         return None
+
+    def is_code(self, rva: int) -> Optional[bool]:
+        """Whether an RVA is in a section that is executed; None where nothing tells."""
+        section = next((each for each in self.sources.sections if each.rva <= rva < each.end), None)
+        if section is not None:
+            return section.is_code
+        return self.ask(lambda file: file.is_code(rva))
 
     @property
     def state(self) -> str:

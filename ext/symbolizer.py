@@ -128,10 +128,10 @@ class Symbolizer(Symbols):
         if start == rva:
             exact = order.symbols[bisect_left(order.rvas, start) : after]
         return Neighbours(
-            _found(module, location.symbol),
+            _found(loaded, location.symbol),
             location.displacement,
-            _found(module, order.symbols[after]) if after < len(order.symbols) else None,
-            tuple(_found(module, symbol) for symbol in exact),
+            _found(loaded, order.symbols[after]) if after < len(order.symbols) else None,
+            tuple(_found(loaded, symbol) for symbol in exact),
         )
 
     def _order(self, loaded: ModuleSymbols) -> Optional[_Order]:
@@ -181,10 +181,11 @@ class Symbolizer(Symbols):
 
     def _named(self, module: Module, name: str) -> Optional[int]:
         """The virtual address of a name in a module. Raises AmbiguousSymbolError where it has several."""
-        symbols = self.load(module).ask(lambda file: file.named(name)) or ()
+        loaded = self.load(module)
+        symbols = loaded.ask(lambda file: file.named(name)) or ()
         addresses = dict.fromkeys(module.base + symbol.rva for symbol in symbols)
         if len(addresses) > 1:
-            raise AmbiguousSymbolError(name, tuple(_found(module, symbol) for symbol in symbols))
+            raise AmbiguousSymbolError(name, tuple(_found(loaded, symbol) for symbol in symbols))
         return next(iter(addresses), None)
 
     def _module(self, name: str, wanted: str) -> Module:
@@ -205,9 +206,9 @@ class Symbolizer(Symbols):
             if is_pattern:
                 order = self._order(loaded)
                 symbols: Sequence[Symbol] = order.symbols if order is not None else ()
-                yield from (_found(module, symbol) for symbol in symbols if matches(symbol.name))
+                yield from (_found(loaded, symbol) for symbol in symbols if matches(symbol.name))
             else:
-                yield from (_found(module, symbol) for symbol in loaded.ask(lambda file: file.named(bare)) or ())
+                yield from (_found(loaded, symbol) for symbol in loaded.ask(lambda file: file.listed(bare)) or ())
 
     def modules_like(self, pattern: str) -> List[Module]:
         from dumpkit.wildcards import matcher
@@ -266,5 +267,8 @@ class Symbolizer(Symbols):
         return self._missing(name, kernel) + beyond
 
 
-def _found(module: Module, symbol: Symbol) -> FoundSymbol:
-    return FoundSymbol(module, symbol.name, module.base + symbol.rva, symbol.size, symbol.is_function)
+def _found(loaded: ModuleSymbols, symbol: Symbol) -> FoundSymbol:
+    module = loaded.module
+    # The engine takes what lies in code for a function, whatever its record says.
+    is_function = symbol.is_function or loaded.is_code(symbol.rva)
+    return FoundSymbol(module, symbol.name, module.base + symbol.rva, symbol.size, is_function)

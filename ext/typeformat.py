@@ -97,7 +97,9 @@ class TypeText:
             if value.reader.read(value.address, 1) is None:
                 self.failed = value.address
         if self.request.compact:
-            yield from "".join(self.compact(value, self.request.fields, 0)).split("\n")
+            summary = value.summary
+            head = f" {summary}" if summary else ""
+            yield from (head + "".join(self.compact(value, self.request.fields, 0))).split("\n")
         else:
             yield from self.top(value)
         if self.failed is not None:
@@ -191,11 +193,13 @@ class TypeText:
         for path in at.paths:
             step = path.steps[0]
             last = len(path.steps) == 1
-            if matches(step, member.name, path.partial and last):
-                (final if last and not path.all_members else deeper).append(path)
+            # What a dot ends is a beginning, and what has no members is shown as it is.
+            if matches(step, member.name, (path.partial or path.all_members) and last):
+                opens = not last or (path.all_members and isinstance(record_of(member.value.type), RecordType))
+                (deeper if opens else final).append(path)
                 indexes = step.indexes or indexes
         if final:
-            self.found = True
+            self.found = self.found or not all(path.all_members for path in final)
             yield from self.whole_field(member, at._replace(paths=final), indexes)
         elif deeper:
             yield from self.opened_field(member, at._replace(paths=deeper), indexes)

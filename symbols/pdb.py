@@ -123,6 +123,10 @@ class PdbFile(SymbolFile):
         # The first of those at one place: private symbols come before public ones.
         return list({symbol.rva: symbol for symbol in reversed(shown)}.values())[::-1]
 
+    def listed(self, name: str) -> Sequence[Symbol]:
+        found = list(dict.fromkeys(self._matches(name, any_case=True)))
+        return [symbol for symbol in found if symbol.name.lower() == name.lower()] or found
+
     def _matches(self, name: str, any_case: bool) -> Iterator[Symbol]:
         """The symbols that are shown or linked as `name`; one may come twice."""
         raw = name.encode("utf-8", "replace")
@@ -167,6 +171,18 @@ class PdbFile(SymbolFile):
     @cached_property
     def _ordered(self) -> List[Symbol]:
         """Every symbol, ascending by RVA; of those at one RVA the one that is shown comes first."""
+        import gc
+
+        # Tens of thousands of tuples and no cycle among them: looking for some would take a fifth of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._in_order()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _in_order(self) -> List[Symbol]:
         from dumpkit.symbols.undecorate import shown_name
 
         found: List[Symbol] = []

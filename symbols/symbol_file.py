@@ -87,6 +87,14 @@ class SymbolFile(ABC):
         found = self.find_in_any_case(name)
         return () if found is None else (found,)
 
+    def listed(self, name: str) -> Sequence[Symbol]:
+        """Every symbol that is called so in any case, and every name of that kind at one place."""
+        return self.named(name)
+
+    def is_code(self, rva: int) -> Optional[bool]:
+        """Whether an RVA lies in a section that is executed; None where the file does not know the sections."""
+        return None
+
     def type_of(self, name: str) -> Optional[Type]:
         """The type of the variable or function of that name, or None where the file does not say."""
         return None
