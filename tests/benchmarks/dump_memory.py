@@ -121,10 +121,10 @@ def _run(what: str, path: Path) -> Tuple[float, float, float]:
     return opened, resident, reads
 
 
-def compare(path: Path) -> None:
+def compare(path: Path, smoke: bool = False) -> None:
     """Write the dump and print the table."""
     write_dump(path)
-    rows = {"dumpkit": min(_run("dumpkit", path) for _ in range(3))}
+    rows = {"dumpkit": min(_run("dumpkit", path) for _ in range(1 if smoke else 3))}
     try:
         import kdmp_parser  # noqa: F401
     except ImportError:
@@ -142,12 +142,13 @@ def compare(path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--smoke", action="store_true", help="see only that it runs: once, without a comparison")
     parser.add_argument("--measure", choices=("dumpkit", "kdmp-parser"), help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.measure:
         (measure_dumpkit if words.measure == "dumpkit" else measure_kdmp_parser)(str(words.file))
     elif words.file:
-        compare(words.file)
+        compare(words.file, words.smoke)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            compare(Path(folder) / "bitmap.dmp")
+            compare(Path(folder) / "bitmap.dmp", words.smoke)
