@@ -1,4 +1,4 @@
-"""What all tests share: the summary of the text's fidelity."""
+"""What all tests share: the summaries of the text's fidelity and of the readers' agreement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
+pytest.register_assert_rewrite("tests.agreement")
+
+from tests.agreement import Agreement  # noqa: E402  rewritten only where it is imported behind that call
+
 _COUNTS: Dict[str, List[int]] = {}
+_AGREEMENT = Agreement()
 
 
 @pytest.fixture(scope="session")
@@ -18,18 +23,33 @@ def fidelity(request: pytest.FixtureRequest) -> Iterator[Dict[str, List[int]]]:
         output["fidelity"] = _COUNTS
 
 
+@pytest.fixture(scope="session")
+def agreement(request: pytest.FixtureRequest) -> Iterator[Agreement]:
+    """Which readers agree about what the forge meant, printed when all tests are done."""
+    yield _AGREEMENT
+    output = getattr(request.config, "workeroutput", None)
+    if output is not None:
+        output["agreement"] = _AGREEMENT.record()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
     """Add up what the processes of a parallel run counted."""
-    for command, (equal, total) in getattr(node, "workeroutput", {}).get("fidelity", {}).items():
+    output = getattr(node, "workeroutput", {})
+    for command, (equal, total) in output.get("fidelity", {}).items():
         counts = _COUNTS.setdefault(command, [0, 0])
         counts[0] += equal
         counts[1] += total
+    _AGREEMENT.add(output.get("agreement", {}))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not _COUNTS:
-        return
-    terminalreporter.section("lines equal to the engine's")
-    for command, (equal, total) in sorted(_COUNTS.items()):
-        terminalreporter.write_line(f"{command:<20} {equal:6} of {total:6}  {100 * equal / max(total, 1):6.2f} %")
+    if _COUNTS:
+        terminalreporter.section("lines equal to the engine's")
+        for command, (equal, total) in sorted(_COUNTS.items()):
+            terminalreporter.write_line(f"{command:<20} {equal:6} of {total:6}  {100 * equal / max(total, 1):6.2f} %")
+    table = list(_AGREEMENT.lines())
+    if table:
+        terminalreporter.section("readers that agree with the forge (* but for what is said below)")
+        for line in table:
+            terminalreporter.write_line(line)
