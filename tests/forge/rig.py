@@ -38,6 +38,11 @@ def write_store(folder: Path, files: Iterable[Union[Image, Pdb]]) -> Path:
 
 def ask_engine(folder: Path, dump: bytes, commands: Iterable[str], store: Path) -> Mapping[str, List[str]]:
     """What the engine prints for each command on a dump, symbols from a store. `folder` takes the files it needs."""
+    return {answer.command: answer.lines for answer in converse(folder, dump, commands, store)}
+
+
+def converse(folder: Path, dump: bytes, commands: Iterable[str], store: Path) -> List[Answer]:
+    """As `ask_engine`, in the commands' order; a command that stands there twice has two answers."""
     path, script = folder / "forged.dmp", folder / "commands.txt"
     path.write_bytes(dump)
     script.write_text("".join(f"{command}\n" for command in commands), encoding="ascii")
@@ -50,7 +55,7 @@ def ask_engine(folder: Path, dump: bytes, commands: Iterable[str], store: Path) 
             answers.append(Answer(prompt.group(1), []))
         elif answers and line.strip():
             answers[-1].lines.append(line.rstrip())
-    return {answer.command: answer.lines for answer in answers}
+    return answers
 
 
 def _windows(path: Path) -> str:
