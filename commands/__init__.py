@@ -20,7 +20,7 @@ _MODULES: Dict[str, str] = {
     "modules": "lm",
     "processors": "~",
     "registers": "r",
-    "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $<",
+    "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$<",
     "stack": "k",
     "symbols": ".sympath .symfix .reload sym",
     "unassemble": "u ub",

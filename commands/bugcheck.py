@@ -10,6 +10,7 @@ from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
+from dumpkit.target import Bugcheck
 
 
 class BugcheckData(Record):
@@ -17,6 +18,11 @@ class BugcheckData(Record):
 
     code: Hex
     arguments: Tuple[Hex, ...]
+
+
+def bugcheck_data(found: Bugcheck) -> BugcheckData:
+    """A target's stop code as a result."""
+    return BugcheckData(Hex(found.code), tuple(Hex(argument) for argument in found.parameters))
 
 
 def bugcheck_lines(result: BugcheckData) -> Iterator[str]:
@@ -33,4 +39,4 @@ def bugcheck(session: Session) -> BugcheckData:
     found = session.dump.bugcheck
     if found is None:
         raise CommandError("This target did not bugcheck")
-    return BugcheckData(Hex(found.code), tuple(Hex(argument) for argument in found.parameters))
+    return bugcheck_data(found)

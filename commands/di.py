@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, Optional
 
+from dumpkit.commands.bugcheck import BugcheckData, bugcheck_data
 from dumpkit.commands.vertarget import Times, base_line, times_lines, times_of
 from dumpkit.kernel.machine import MachineFacts, machine_facts
 from dumpkit.kernel.version import product_line, version_line
@@ -11,7 +12,6 @@ from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.registry import Switch, command
 from dumpkit.session import Session
-from dumpkit.target import Bugcheck
 
 _MISSING = "Not Found"
 
@@ -29,7 +29,7 @@ class DumpInfo(Record):
     system_manufacturer: Optional[str]
     system_product_name: Optional[str]
     processor: Optional[str]
-    bugcheck: Optional[Bugcheck]
+    bugcheck: Optional[BugcheckData]
     dump_path: Optional[str] = None
     dump_kind: Optional[str] = None
 
@@ -46,7 +46,7 @@ def dump_info_lines(result: DumpInfo) -> Iterator[str]:
     yield f"SystemProductName = {result.system_product_name or _MISSING}"
     yield f"Processor: {result.processor or _MISSING}"
     if result.bugcheck is not None:
-        arguments = ", ".join(f"{argument:X}" for argument in result.bugcheck.parameters)
+        arguments = ", ".join(f"{argument:X}" for argument in result.bugcheck.arguments)
         yield f"Bugcheck: {result.bugcheck.code:X} ({arguments})"
     if result.dump_path is not None:
         yield f"Dump: {result.dump_path} ({result.dump_kind})"
@@ -76,7 +76,7 @@ def di(session: Session, verbose: bool = False) -> DumpInfo:
         facts.system_manufacturer,
         facts.system_product_name,
         facts.processor_name,
-        target.bugcheck,
+        bugcheck_data(target.bugcheck) if target.bugcheck is not None else None,
         target.name if verbose else None,
         target.kind if verbose else None,
     )

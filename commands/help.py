@@ -53,7 +53,8 @@ def render_help(result: Union[Description, Overview]) -> Iterator[Line]:
             for name, summary in commands:
                 yield ("    ", Span(f"{name:<{width}}", "symbol", f"help {name}"), f"  {summary}")
         yield ""
-        yield "help COMMAND, or COMMAND -h, shows one of them; ! and mex. may stand before every name."
+        yield "help COMMAND shows one of them, and so does COMMAND -h for most."
+        yield "WinDbg's spellings of extensions are known too: di, !di and !mex.di are one command."
         return
     yield (Span(result.synopsis, "heading"),)
     yield f"    {result.summary}" + (f" (also: {', '.join(result.aliases)})" if result.aliases else "")

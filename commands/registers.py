@@ -51,8 +51,10 @@ def _named(session: Session, names: str) -> SomeRegisters:
     texts = []
     for match in re.finditer(r"@?([^\s,]+)(\s*,\s*)?", names):
         name = match.group(1).lower()
-        if "=" in name or ":" in name:
+        if "=" in name:
             raise CommandError("r shows registers; dumpkit never changes a target", "r [NAME, ...]")
+        if ":" in name:
+            raise CommandError(f"r: display formats such as {name} are not supported", "r [NAME, ...]")
         try:
             values[name] = Hex(_value(session, name))
         except RegisterError as error:

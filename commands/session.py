@@ -155,6 +155,7 @@ def run_file_with_arguments(session: Session, words: List[str] = []) -> None:  #
 
 @command(
     "$<",
+    aliases=("$$<",),
     category="Session",
     summary="Runs a command file line by line",
     arguments=(Text("file", "its path", holds="file"),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, Optional
 
-from dumpkit.clock import Zone, session_time, uptime
+from dumpkit.clock import Zone, from_filetime, session_time, uptime
 from dumpkit.kernel.version import product_line, version_line
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex
@@ -16,8 +16,9 @@ from dumpkit.session import Session
 class Times(Record):
     """When the machine stopped and how long it had run; None where the target does not say."""
 
-    #: FILETIME, UTC.
-    system_time: Optional[int]
+    #: FILETIME, UTC; as text, ISO 8601.
+    system_time: Optional[Hex]
+    utc: Optional[str]
     #: 100 ns units.
     uptime: Optional[int]
     zone: Zone
@@ -62,7 +63,13 @@ def version_lines(result: Version) -> Iterator[str]:
 def times_of(session: Session) -> Times:
     """The times of the session's target."""
     system = session.dump.system
-    return Times(system.system_time, system.uptime, session.zone)
+    when = system.system_time
+    return Times(
+        Hex(when) if when else None,
+        from_filetime(when, Zone()).iso() if when else None,
+        system.uptime,
+        session.zone,
+    )
 
 
 @command(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from dumpkit.dump import open_dump
 from dumpkit.dump.check import DumpCheck, check_dump
 from dumpkit.errors import DumpkitError
 from dumpkit.numbers import quoted
-from dumpkit.output import Line, Output, Span, data
+from dumpkit.output import Hex, Line, Output, Span, data
 
 #: Exit statuses: something is damaged or missing; a file is no dump that can be read.
 DAMAGED, UNUSABLE = 1, 2
@@ -36,6 +36,15 @@ def check_lines(found: DumpCheck) -> Iterator[Line]:
     yield "    Whole: nothing is damaged or missing" if found.is_whole else "    Damaged or incomplete, see above"
 
 
+def _check_data(found: DumpCheck) -> Dict[str, object]:
+    """A check as JSON can hold it, the stop code in hexadecimal."""
+    record: Dict[str, object] = {**data(found), "is_whole": found.is_whole}
+    if found.bugcheck is not None:
+        code, parameters = found.bugcheck
+        record["bugcheck"] = data({"code": Hex(code), "arguments": [Hex(parameter) for parameter in parameters]})
+    return record
+
+
 def run_check(files: Sequence[str], output: Output, as_data: bool) -> int:
     """Check files one after the other; the exit status, the worst of theirs."""
     status = 0
@@ -49,7 +58,7 @@ def run_check(files: Sequence[str], output: Output, as_data: bool) -> int:
             continue
         if not found.is_whole:
             status = max(status, DAMAGED)
-        _write(output, as_data, {**data(found), "is_whole": found.is_whole}, list(check_lines(found)))
+        _write(output, as_data, _check_data(found), list(check_lines(found)))
         target.close()
     return status
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from os import devnull
 from typing import List, NoReturn, Optional, Sequence
 
 from dumpkit import __version__
-from dumpkit.errors import CommandError, DumpkitError, ExpressionError
+from dumpkit.errors import CommandError, DumpkitError, ExpressionError, UnwritableError
 from dumpkit.options import Options, help_text, read_options
 from dumpkit.output import Output, printable
 from dumpkit.session import Session
@@ -88,7 +89,7 @@ def run_commands(session: Session, line: str) -> int:
     from dumpkit.dispatcher import split_commands
 
     status = 0
-    for text in split_commands(line):
+    for text in [text for part in line.splitlines() for text in split_commands(part)]:
         try:
             session.execute(text)
         except DumpkitError as error:
@@ -117,12 +118,21 @@ def _without_dump(words: Sequence[str]) -> Optional[int]:
     """The calls whose first word is no dump: `help`, `check FILE`; None for any other."""
     if words[:1] == ["help"]:
         return _alone("help " + " ".join(words[1:]))
-    if words[:1] == ["check"] and len(words) >= 2:
+    if words[:1] == ["check"]:
         from dumpkit.check import run_check
 
-        files = [word for word in words[1:] if word != "--json"]
-        return run_check(files, Output(sys.stdout), "--json" in words)
+        return run_check([find_dump(path) for path in _check_files(words[1:])], Output(sys.stdout), "--json" in words)
     return None
+
+
+def _check_files(words: Sequence[str]) -> List[str]:
+    """The files that `dumpkit check` is asked about. Raises CommandError with the usage."""
+    usage = "dumpkit check FILE... [--json]"
+    unknown = [word for word in words if word.startswith("-") and word != "--json"]
+    files = [word for word in words if not word.startswith("-")]
+    if unknown or not files:
+        raise CommandError(f"unknown option {unknown[0]}" if unknown else "the path of a dump is missing", usage)
+    return files
 
 
 def _alone(line: str) -> int:
@@ -135,11 +145,11 @@ def _alone(line: str) -> int:
 
 
 def _run(words: List[str]) -> int:
-    special = _without_dump(words)
-    if special is not None:
-        return special
     session: Optional[Session] = None
     try:
+        special = _without_dump(words)
+        if special is not None:
+            return special
         options = read_options(words)
         if options.help or options.version:
             sys.stdout.write(help_text() if options.help else f"dumpkit {__version__}\n")
@@ -151,10 +161,7 @@ def _run(words: List[str]) -> int:
             return Repl(session).run()
         _tell_notes(session)
         if options.script is not None:
-            status = _run_script(session, options.script, echo=not options.no_echo)
-            if options.commands is None or (status and not options.keep_going):
-                return status
-            return run_commands(session, options.commands) or status
+            return _run_script(session, options.script, echo=not options.no_echo)
         if options.commands is not None:
             return run_commands(session, options.commands)
         return _run_piped(session)
@@ -181,6 +188,9 @@ def _run_piped(session: Session) -> int:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The console script; returns the exit status."""
+    # A process may be started without standard streams (`>&-`); what it says then goes nowhere.
+    sys.stdout = sys.stdout or open(devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -190,9 +200,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted\n")
         return INTERRUPTED
+    except UnwritableError as error:
+        sys.stderr.write(f"{error}\n")
+        return UNUSABLE
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is left to be told to anyone.
-        from os import O_WRONLY, devnull, dup2
+        from os import O_WRONLY, dup2
         from os import open as os_open
 
         dup2(os_open(devnull, O_WRONLY), sys.stdout.fileno())

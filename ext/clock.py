@@ -61,6 +61,11 @@ class Moment(NamedTuple):
         """`Sun Feb 21 01:38:22 2021`, in English whatever the host's language."""
         return self.text("")
 
+    def iso(self) -> str:
+        """`2021-02-21T01:38:22.987Z`, for a moment in UTC."""
+        day = f"{self.year:04d}-{self.month:02d}-{self.day:02d}"
+        return f"{day}T{self.hour:02d}:{self.minute:02d}:{self.second:02d}.{self.millisecond:03d}Z"
+
     def text(self, thousandths: str) -> str:
         """As `str`, with something behind the seconds."""
         clock = f"{self.hour:02d}:{self.minute:02d}:{self.second:02d}{thousandths}"

@@ -17,9 +17,12 @@ from dumpkit.session import Session
 ENTRY_POINTS = "dumpkit.commands"
 
 _EXTENSION = re.compile(r"!(?:[A-Za-z]\w*\.)*(\w+|\?)")
-_SIGNS = re.compile(r"\$\$>a<|\$\$><|\$>a<|\$><|\$<|\?\?|\?|~|\|\|?")
+_SIGNS = re.compile(r"\$\$>a<|\$\$><|\$\$<|\$>a<|\$><|\$<|\?\?|\?|~|\|\|?")
 _DOTTED = re.compile(r"\.[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+_LONGEST_NAME = 32
 
 
 class Call(NamedTuple):
@@ -45,7 +48,7 @@ def split_commands(line: str) -> List[str]:
         start = position + 1
         if text.startswith("*"):
             break
-        if text and not (text.startswith("$$") and not text.startswith(("$$><", "$$>a<"))):
+        if text and not (text.startswith("$$") and not text.startswith(("$$><", "$$>a<", "$$<"))):
             commands.append(text)
     return commands
 
@@ -116,15 +119,17 @@ def parse_call(text: str) -> Call:
     command = find_command(name)
     if command is not None:
         return Call(command, rest.strip(), text)
-    raise CommandError(_unknown(name or text))
+    raise CommandError(_unknown(name or text.split()[0]))
 
 
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name.lower(), [known.lower() for known in (*INDEX, *REGISTERED)], 3)
+    # Comparing costs the square of the length, and no name is long.
+    near = get_close_matches(name.lower()[:_LONGEST_NAME], [known.lower() for known in (*INDEX, *REGISTERED)], 3)
     hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
-    return f"No such command: {name}{hint} (help lists them)"
+    shown = name if len(name) <= 2 * _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    return f"No such command: {shown}{hint} (help lists them)"
 
 
 def _in_line(error: ExpressionError, line: str) -> ExpressionError:

@@ -9,6 +9,10 @@ class DumpkitError(Exception):
     """Anything that a user can cause or meet; its text is one line, ready to be shown."""
 
 
+class UnwritableError(DumpkitError):
+    """What dumpkit shows cannot be written: a full disk, a log on a share that went away."""
+
+
 class DumpFormatError(DumpkitError):
     """A file is not a dump that can be read: the message names what it is, or what is damaged."""
 
@@ -38,6 +42,10 @@ class AmbiguousSymbolError(SymbolError):
         self.matches = matches
         places = ", ".join(f"{found} at {found.address:016x}" for found in matches)
         super().__init__(f"{name} is ambiguous: {places}")
+
+
+class UnwindError(DumpkitError):
+    """A frame cannot be unwound by its image's unwind data: the message says what is missing or damaged."""
 
 
 class RegisterError(DumpkitError):

@@ -103,6 +103,8 @@ def read_options(words: Sequence[str]) -> Options:
             files.append(word)
     if values.get("help") or values.get("version"):
         return Options(**values)
+    if values.get("commands") is not None and values.get("script") is not None:
+        raise CommandError("-c and -f exclude each other; a script can run a line, and `$$><` a script", USAGE)
     if len(files) != 1:
         problem = f"one dump at a time: {', '.join(files)}" if files else "the path of a dump is missing"
         raise CommandError(problem, USAGE)

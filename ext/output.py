@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Union
 
+from dumpkit.errors import UnwritableError
+
 
 class Span(NamedTuple):
     """A piece of a line with a meaning: `style` names it, `command` is what a click on it runs."""
@@ -135,9 +137,14 @@ class Output:
 
     def _write(self, lines: Sequence[Line]) -> None:
         show = ansi if self.colour else plain
-        self.stream.write("".join([show(line) + "\n" for line in lines]))
-        if self.log is not None:
-            self.log.write("".join([plain(line) + "\n" for line in lines]))
+        try:
+            self.stream.write("".join([show(line) + "\n" for line in lines]))
+            if self.log is not None:
+                self.log.write("".join([plain(line) + "\n" for line in lines]))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UnwritableError(f"Cannot write output: {error.strerror or error}") from error
 
     def flush(self) -> None:
         """Let everything written so far be seen."""

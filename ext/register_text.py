@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from dumpkit.errors import RegisterError
 from dumpkit.registers import PARTS, X64, Context
 
 _X64_ROWS = (
@@ -81,7 +80,8 @@ def register_text(context: Context, name: str) -> str:
         return f"{key}={_vector(value) if size == 16 else format(value, f'0{size * 2}x')}"
     part = PARTS[architecture.name].get(key)
     if part is None:
-        raise RegisterError(f"no register {name} in this {architecture.name} context")
+        # Control and descriptor-table registers, which a processor has and a CONTEXT has not.
+        return f"{key}={value:016x}"
     return f"{key}={value:0{max(1, part[2] // 4)}x}"
 
 

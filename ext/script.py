@@ -14,7 +14,10 @@ _DEPTH = 16
 #: No command file is larger, in bytes.
 _LARGEST = 4 << 20
 
-_ARGUMENT = re.compile(r"\$\{\$arg(\d+)\}")
+#: Characters of a path that an error repeats.
+_SHOWN = 200
+
+_ARGUMENT = re.compile(r"\$\{(/d:)?\$arg(\d{1,4})\}")
 
 
 class ScriptError(CommandError):
@@ -31,12 +34,15 @@ class ScriptError(CommandError):
 
 def find_script(session: Session, path: str) -> Path:
     """The command file of that path: as given, or beside the dump. Raises CommandError."""
-    given = Path(path).expanduser()
-    beside = Path(session.target.name).parent / path if session.target is not None else given
-    for candidate in (given, beside):
-        if candidate.is_file():
-            return candidate
-    raise CommandError(f"command file {path}: no such file here or beside the dump")
+    try:
+        given = Path(path).expanduser()
+        beside = Path(session.target.name).parent / path if session.target is not None else given
+        for candidate in (given, beside):
+            if candidate.is_file():
+                return candidate
+    except (OSError, RuntimeError) as error:
+        raise CommandError(f"command file {path[:_SHOWN]} cannot be read: {error}") from error
+    raise CommandError(f"command file {path[:_SHOWN]}: no such file here or beside the dump")
 
 
 def read_script(session: Session, path: str, arguments: Optional[Sequence[str]] = None) -> List[str]:
@@ -45,18 +51,27 @@ def read_script(session: Session, path: str, arguments: Optional[Sequence[str]] 
     try:
         if found.stat().st_size > _LARGEST:
             raise CommandError(f"command file {path} is larger than {_LARGEST >> 20} MB")
-        text = found.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"command file {path} cannot be read: {error}") from error
+        raw = found.read_bytes()
+        # PowerShell's > writes UTF-16, with its mark.
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"command file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"command file {path} cannot be read: it is neither UTF-8 nor UTF-16 text (byte {error.start})"
+        ) from error
     if arguments is not None:
-        text = _ARGUMENT.sub(lambda match: _argument(arguments, int(match.group(1))), text)
+        text = _ARGUMENT.sub(lambda match: _argument(arguments, match), text)
     return text.splitlines()
 
 
-def _argument(arguments: Sequence[str], number: int) -> str:
-    if 1 <= number <= len(arguments):
-        return arguments[number - 1]
-    raise CommandError(f"the command file asks for ${{$arg{number}}}, but {len(arguments)} arguments were given")
+def _argument(arguments: Sequence[str], match: re.Match[str]) -> str:
+    """What stands for `${$argN}`: the argument, itself where there is none; for `${/d:$argN}`, whether there is one."""
+    number = int(match.group(2))
+    is_given = 1 <= number <= len(arguments)
+    if match.group(1):
+        return "1" if is_given else "0"
+    return arguments[number - 1] if is_given else match.group()
 
 
 def run_block(session: Session, path: str, arguments: Optional[Sequence[str]] = None) -> None:

@@ -32,6 +32,15 @@ class Runner(Protocol):
         """Every command by its listed name."""
 
 
+def _is_dump(path: str) -> bool:
+    """Whether a file is there that begins as dumps of kernels and processes do."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) in (b"PAGE", b"MDMP")
+    except FileNotFoundError:
+        return False
+
+
 class Session:
     """One user's work on one target."""
 
@@ -114,6 +123,8 @@ class Session:
         """Make a processor current. Raises CommandError for a number that the machine does not have."""
         if not 0 <= number < self.dump.system.processors:
             raise CommandError(f"{number} is not a valid processor number")
+        # A processor without registers is refused here, not by every command that follows.
+        self.dump.context(number)
         self.processor = number
         self.override = None
 
@@ -156,9 +167,11 @@ class Session:
 
     def open_log(self, path: str, append: bool = False) -> None:
         """Write everything shown from now on to a file too; a log that is open is closed first."""
-        self.close_log()
         try:
-            self.output.log = open(path, "a" if append else "w", encoding="utf-8")  # noqa: SIM115
+            if _is_dump(path):
+                raise CommandError(f"cannot open log file {path}: it is a dump, which a log would destroy")
+            self.close_log()
+            self.output.log = open(path, "a" if append else "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         except OSError as error:
             raise CommandError(f"cannot open log file {path}: {error.strerror}") from error
 

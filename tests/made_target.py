@@ -61,7 +61,7 @@ class MadeTarget(Target):
         return Bugcheck(0xD1, (0xFFFF80091002AC08, 2, 1, 0xFFFFF802084D9062))
 
     def context(self, processor: int) -> Context:
-        if processor != 4:
+        if processor not in (1, 4):
             raise DumpkitError(f"The registers of processor {processor} are not in the dump")
         return Context(X64, {"rax": 0x1234, "rip": NT.base + 0x90, "rsp": NT.base, "efl": 0})
 

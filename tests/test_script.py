@@ -38,9 +38,24 @@ def test_arguments_take_the_places_of_their_numbers(session: Session, tmp_path: 
     assert shown(session) == ["b c a"]
 
 
-def test_a_missing_argument_is_named(session: Session, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"asks for \$\{\$arg2\}, but 1 arguments were given"):
-        session.execute(f"$$>a< {script(tmp_path, '.echo ${$arg2}')} a")
+def test_a_missing_argument_is_left_standing_and_can_be_asked_for(session: Session, tmp_path: Path) -> None:
+    session.execute(f"$$>a< {script(tmp_path, '.echo ${$arg2} ${/d:$arg1} ${/d:$arg2}')} a")
+    assert shown(session) == ["${$arg2} 1 0"]
+
+
+def test_a_file_of_utf_16_is_read(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "wide.dk").write_text(".echo wide", encoding="utf-16")
+    session.execute(f"$$<{tmp_path / 'wide.dk'}")
+    assert shown(session) == ["dumpkit> .echo wide", "wide"]
+
+
+def test_a_log_never_replaces_a_dump(session: Session, tmp_path: Path) -> None:
+    dump = tmp_path / "some.dmp"
+    dump.write_bytes(b"PAGEDU64" + bytes(100))
+    for text in (f".logopen {dump}", f".logappend {dump}"):
+        with pytest.raises(CommandError, match="it is a dump, which a log would destroy"):
+            session.execute(text)
+    assert dump.read_bytes().startswith(b"PAGEDU64")
 
 
 def test_a_failure_ends_the_file_and_names_its_line(session: Session, tmp_path: Path) -> None:
@@ -92,7 +107,7 @@ def test_a_file_that_is_not_there_is_said_to_be(session: Session, tmp_path: Path
 
 
 def test_a_file_that_is_no_text_is_said_to_be(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "bytes.dk").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "bytes.dk").write_bytes(b"\xe9\x00\x80")
     with pytest.raises(CommandError, match="cannot be read"):
         session.execute(f"$$>< {tmp_path / 'bytes.dk'}")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from io import FileIO
 from mmap import ACCESS_READ, mmap
-from os import fstat
+from stat import S_ISREG
 from typing import Union
 
 from dumpkit.errors import DumpkitError
@@ -16,16 +17,24 @@ def map_file(path: str) -> Union[bytes, mmap]:
     Raises DumpkitError where it cannot be read.
     """
     try:
-        with FileIO(path) as file:
+        # A pipe that nobody writes to would be waited for.
+        with FileIO(path, opener=_open_at_once) as file:
             return _mapping(file)
     except OSError as error:
         raise DumpkitError(f"Could not open dump file {path}: {error.strerror or error}") from error
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _mapping(file: FileIO) -> Union[bytes, mmap]:
-    if not fstat(file.fileno()).st_size:
-        # An empty file cannot be mapped, nor can what has no size, such as a pipe.
-        return file.read()
+    status = os.fstat(file.fileno())
+    if not S_ISREG(status.st_mode):
+        raise DumpkitError(f"Could not open dump file {file.name!s}: it is a device or a pipe, not a file")
+    if not status.st_size:
+        # An empty file cannot be mapped.
+        return b""
     try:
         return mmap(file.fileno(), 0, access=ACCESS_READ)
     except (OSError, ValueError):

@@ -89,3 +89,15 @@ def test_another_processor_has_its_own_registers_and_prompt() -> None:
     assert run_lines(session, "r rip, rsp") == ["rip=fffff8047bd8d14d rsp=ffff8504296296b0"]
     session.execute("~0s")
     assert session.prompt == "0: kd> "
+
+
+def test_a_processor_without_registers_is_refused_and_the_session_stays(session: Session) -> None:
+    before = session.prompt
+    with pytest.raises(CommandError):
+        run(session, "~1s")
+    assert session.prompt == before and run(session, "r").processor == session.processor
+
+
+@needs_shared
+def test_control_registers_are_shown_by_name() -> None:
+    assert run_lines(session_of("triage_x64"), "r cr3, cr8") == ["cr3=00000000001ad000 cr8=0000000000000000"]
