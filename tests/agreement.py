@@ -23,7 +23,7 @@ FACTS: Dict[str, Tuple[str, ...]] = {
     "!dh": ("dbgeng",),
     "physical pages": ("kdmp-parser", "dumpkit"),
     "system": ("volatility3", "dumpkit"),
-    "processes": ("volatility3", "dumpkit"),
+    "processes": ("volatility3",),
     "threads": ("volatility3", "dumpkit"),
     "modules": ("volatility3", "dumpkit"),
     "PDB types": ("llvm-pdbutil", "dumpkit"),

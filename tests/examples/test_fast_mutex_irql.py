@@ -37,16 +37,17 @@ def test_the_dump_is_a_few_megabytes_at_most():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 4 << 20
 
 
-def test_every_kind_of_dump_says_what_the_walkthrough_prints(target):
+def test_every_kind_of_dump_says_what_the_walkthrough_prints(target, agreement):
     assert target.system.build_lab == BUILD
     assert (target.system.kernel_base, target.system.processors) == (0xFFFFF80204000000, 6)
     assert (target.system.ps_loaded_module_list, target.system.uptime) == (0xFFFFF80204C134A0, 4509110000)
     assert target.bugcheck.code == 0xD1
     assert target.bugcheck.parameters == (0xFFFF80091002AC08, 2, 1, 0xFFFFF802084D9062)
     assert target.current_processor == 4
-    assert target.thread_address(4) == 0xFFFFB507729E3040
-    assert target.process_address(4) == 0xFFFFB5076A4EB040
-    assert [module.name for module in target.modules] == ["nt", "FLTMGR", "WDFLDR", "fileinfo", "Ntfs", "TestDriver"]
+    agreement.holds("dumpkit", "threads", target.thread_address(4), 0xFFFFB507729E3040)
+    agreement.holds("dumpkit", ".process", target.process_address(4), 0xFFFFB5076A4EB040)
+    names = [module.name for module in target.modules]
+    agreement.holds("dumpkit", "modules", names, ["nt", "FLTMGR", "WDFLDR", "fileinfo", "Ntfs", "TestDriver"])
     assert not target.notes
 
 
@@ -73,14 +74,24 @@ def test_every_processor_has_its_registers():
         assert contexts[4].stack_pointer == 0xFFFFED0EE77DCD48
 
 
-def test_kdmp_parser_reads_the_same_pages(tmp_path):
+def test_kdmp_parser_reads_the_same_pages(tmp_path, agreement):
     kdmp_parser = pytest.importorskip("kdmp_parser")
     machine = built()[0].machine
     for kind in (1, 5, 6):
         path = tmp_path / f"{kind}.dmp"
         machine.save(path, kind)
         parser = kdmp_parser.KernelDumpParser(path)
-        assert all(bytes(parser.pages[pfn << 12]) == bytes(page) for pfn, page in machine.memory.pages.items())
+        pages = [bytes(parser.pages[pfn << 12]) for pfn in machine.memory.pages]
+        agreement.holds("kdmp-parser", "physical pages", pages, [bytes(each) for each in machine.memory.pages.values()])
+
+
+def test_dumpkit_reads_the_same_pages(tmp_path, agreement):
+    pages = built()[0].machine.memory.pages
+    for kind in (1, 5, 6):
+        built()[0].machine.save(tmp_path / f"{kind}.dmp", kind)
+        with closing(open_dump(str(tmp_path / f"{kind}.dmp"))) as target:
+            found = [target.physical.read(pfn << 12, 0x1000) for pfn in pages]
+        agreement.holds("dumpkit", "physical pages", found, [bytes(each) for each in pages.values()])
 
 
 def _engine_frames(lines):

@@ -52,22 +52,23 @@ def ask(symbols: Path, folder: Path, kind: int, plugin: str) -> List[Any]:
     return answer
 
 
-def test_volatility_finds_processes_and_threads_in_a_full_dump(symbols, tmp_path):
+def test_volatility_finds_processes_and_threads_in_a_full_dump(symbols, tmp_path, agreement):
     processes = ask(symbols, tmp_path, 1, "windows.pslist")
-    assert [row["ImageFileName"] for row in processes] == ["System", "Registry", "smss.exe", "csrss.exe"]
+    names = [row["ImageFileName"] for row in processes]
+    agreement.holds("volatility3", "processes", names, ["System", "Registry", "smss.exe", "csrss.exe"])
     assert processes[0]["Offset(V)"] == 0xFFFFB5076A4EB040 & _KERNEL
     threads = ask(symbols, tmp_path, 1, "windows.threads")
-    assert (threads[0]["Offset"], threads[0]["TID"]) == (0xFFFFB507729E3040 & _KERNEL, 0x26EC)
+    first = (threads[0]["Offset"], threads[0]["TID"])
+    agreement.holds("volatility3", "threads", first, (0xFFFFB507729E3040 & _KERNEL, 0x26EC))
 
 
-def test_volatility_finds_the_modules_in_a_bitmap_dump(symbols, tmp_path):
+def test_volatility_finds_the_modules_in_a_bitmap_dump(symbols, tmp_path, agreement):
     modules = ask(symbols, tmp_path, 5, "windows.modules")
     wanted = [(image.name, image.base & _KERNEL, image.size) for image, _ in built()[0].machine.images]
-    assert [(row["Name"], row["Base"], row["Size"]) for row in modules] == wanted
+    agreement.holds("volatility3", "modules", [(row["Name"], row["Base"], row["Size"]) for row in modules], wanted)
 
 
-def test_volatility_tells_the_system(symbols, tmp_path):
+def test_volatility_tells_the_system(symbols, tmp_path, agreement):
     facts = {row["Variable"]: str(row["Value"]) for row in ask(symbols, tmp_path, 5, "windows.info")}
-    assert facts["Major/Minor"] == "15.22621"
-    assert facts["KeNumberProcessors"] == "6"
-    assert facts["SystemTime"].startswith("2023-12-04 14:55:45")
+    found = [facts["Major/Minor"], facts["KeNumberProcessors"], facts["SystemTime"][:19]]
+    agreement.holds("volatility3", "system", found, ["15.22621", "6", "2023-12-04 14:55:45"])
