@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Iterator, Optional, Union
 
-from dumpkit.commands.dt import NameList, Signature, TypeView, type_lines, view
+from dumpkit.commands.dt import NameList, Signature, TypeView, type_lines, understood, view
 from dumpkit.ddt_text import DdtDump
 from dumpkit.errors import CommandError
 from dumpkit.output import Line
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.type_request import USAGE, parse
+from dumpkit.type_request import USAGE
 
 
 class Annotated(Record):
@@ -43,6 +43,6 @@ def ddt(session: Session, request: str = "") -> Annotated:
     """
     if request.split()[:1] in (["-h"], ["-?"], []):
         raise CommandError("ddt wants the name of a type", USAGE.replace("dt ", "ddt ", 1))
-    result = view(session, parse(request))
+    result = view(session, understood(request))
     dump = result._dump if isinstance(result, TypeView) else None
     return Annotated(result, DdtDump(request.strip(), dump) if dump is not None else None)

@@ -12,7 +12,7 @@ from dumpkit.session import Session
 from dumpkit.symbols.types import FunctionType, RecordType, Type
 from dumpkit.target import FoundSymbol, Module
 from dumpkit.type_names import c_words, result_name
-from dumpkit.type_request import USAGE, TypeRequest, parse
+from dumpkit.type_request import USAGE, TypeRequest, looks_like_address, parse
 from dumpkit.type_values import Reader, Value, reader_of
 from dumpkit.typeformat import TypeDump
 
@@ -126,6 +126,11 @@ def dump_of(session: Session, request: TypeRequest, named: Named) -> TypeDump:
     return TypeDump(request, Value(reader, named.type, address or None))
 
 
+def understood(text: str) -> TypeRequest:
+    """The words of a request; a name with a module, which no field has, is an address."""
+    return parse(text, lambda word: "!" in word or looks_like_address(word))
+
+
 def view(session: Session, request: TypeRequest) -> Union[TypeView, Signature, NameList]:
     """The result of a request."""
     module = request.module or ""
@@ -204,4 +209,4 @@ def dt(session: Session, request: str = "") -> Union[TypeView, Signature, NameLi
     """
     if request.split()[:1] in (["-h"], ["-?"], []):
         raise CommandError("dt wants the name of a type", USAGE)
-    return view(session, parse(request))
+    return view(session, understood(request))

@@ -46,8 +46,8 @@ def c_name(type: Type) -> str:
         return f"{type.kind} {type.name}"
     if isinstance(type, EnumType):
         return f"enum {type.name}"
-    if isinstance(type, BaseType) and not type.name:
-        return type.kind
+    if isinstance(type, BaseType) and (type.kind == "wchar" or not type.name):
+        return "wchar_t" if type.kind == "wchar" else type.kind
     return type.name
 
 

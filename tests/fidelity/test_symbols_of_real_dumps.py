@@ -174,6 +174,7 @@ def counted(fidelity: Counts, name: str, total: int, different: List[Any]) -> No
     counts[1] += total
 
 
+@pytest.mark.slow
 @pytest.mark.rig
 @needs_engine
 def test_200_names_are_found_listed_and_evaluated_as_the_engine_does(pair: _Pair, fidelity: Counts) -> None:
@@ -191,6 +192,7 @@ def test_200_names_are_found_listed_and_evaluated_as_the_engine_does(pair: _Pair
     assert not different, different[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.rig
 @needs_engine
 def test_the_symbols_of_a_pattern_are_the_engines(pair: _Pair) -> None:
