@@ -10,7 +10,8 @@ from typing import Dict
 
 _MODULES: Dict[str, str] = {
     "bugcheck": ".bugcheck",
-    "display": "d db dw dW dd dc dq dp df dD da du dds dqs dps dqp dpp dqa dpa dqu dpu !db !dw !dd !dc !dq !dp",
+    "display": "d db dw dW dd dc dq dp df dD da du dds ddp dda ddu dqs dps dqp dpp dqa dpa dqu dpu "
+    "!db !dw !dd !dc !dq !dp",
     "ddt": "ddt",
     "di": "di dumpinfo",
     "dt": "dt",

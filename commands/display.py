@@ -2,85 +2,31 @@
 
 from __future__ import annotations
 
-from struct import unpack
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
 
-from dumpkit.errors import CommandError
+from dumpkit.commands.display_formats import (
+    FORMATS,
+    SUMMARIES,
+    Followed,
+    Format,
+    MemoryRows,
+    Row,
+    float_data,
+    memory_lines,
+)
+from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.expression import parse_range
 from dumpkit.memory import AddressSpace
-from dumpkit.numbers import quoted
-from dumpkit.output import Hex, Line, Span
-from dumpkit.record import Record
+from dumpkit.output import Hex
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 
-#: Where `da` and `du` stop when no zero does, in characters, and how many stand in a line.
-_TEXT_LIMIT = 384
-_TEXT_LINE = 32
+#: Where `dpa` and `dpu` stop when no zero does, in characters.
+_FOLLOWED_LIMIT = 55
+#: The most units that `/c` puts into a line.
+_WIDEST_LINE = 0x100
 #: A longer listing is a typing error; nobody reads it, and it would not fit into memory.
 _MOST_LINES = 0x40000
-
-
-class Format(NamedTuple):
-    """How one of the commands shows memory."""
-
-    #: Bytes of a unit; 0 stands for the pointer size.
-    unit: int
-    #: Units in a line.
-    line: int
-    #: Units shown where no length is given.
-    default: int
-    #: "number", "float", or "text".
-    kind: str = "number"
-    #: Whether ASCII characters stand behind the numbers.
-    characters: bool = False
-    #: What a value is followed to: "symbol", "p" (a pointer), "a" or "u" (text), or "".
-    follow: str = ""
-
-
-FORMATS: Dict[str, Format] = {
-    "db": Format(1, 16, 0x80, characters=True),
-    "dw": Format(2, 8, 0x40),
-    "dW": Format(2, 8, 0x40, characters=True),
-    "dd": Format(4, 4, 0x20),
-    "dc": Format(4, 4, 0x20, characters=True),
-    "dq": Format(8, 2, 0x10),
-    "dp": Format(0, 2, 0x10),
-    "df": Format(4, 4, 0x20, "float"),
-    "dD": Format(8, 3, 0xF, "float"),
-    "da": Format(1, _TEXT_LINE, _TEXT_LIMIT, "text"),
-    "du": Format(2, _TEXT_LINE, _TEXT_LIMIT, "text"),
-    "dds": Format(4, 1, 0x20, follow="symbol"),
-    "dqs": Format(8, 1, 0x10, follow="symbol"),
-    "dps": Format(0, 1, 0x10, follow="symbol"),
-    "dqp": Format(8, 1, 0x10, follow="p"),
-    "dpp": Format(0, 1, 0x10, follow="p"),
-    "dqa": Format(8, 1, 0x10, follow="a"),
-    "dpa": Format(0, 1, 0x10, follow="a"),
-    "dqu": Format(8, 1, 0x10, follow="u"),
-    "dpu": Format(0, 1, 0x10, follow="u"),
-}
-
-
-class Row(Record):
-    """A line of memory; a value that cannot be read is None."""
-
-    address: Hex
-    values: Tuple[Optional[Hex], ...]
-    #: The characters of the line, where the command shows them.
-    text: Optional[str] = None
-    #: What the value points to: a symbol, the value there, or a string.
-    meaning: Optional[str] = None
-
-
-class MemoryRows(Record):
-    """What a `d` command shows."""
-
-    command: str
-    rows: Tuple[Row, ...]
-    _format: Format
-    _line: int
-    _is_physical: bool = False
 
 
 class _Bytes:
@@ -103,13 +49,11 @@ class _Bytes:
         return None
 
 
-def _character(value: int) -> str:
+def _character(value: int, unit: int) -> str:
     """A byte or UTF-16 unit as the engine shows it: itself, or a dot."""
     if value < 0x80:
         return chr(value) if 0x20 <= value < 0x7F else "."
-    if value > 0xFF and not 0xD800 <= value < 0xE000 and chr(value).isprintable():
-        return chr(value)
-    return "."
+    return chr(value) if unit == 2 and chr(value).isprintable() else "."
 
 
 def _units(source: _Bytes, address: int, count: int, unit: int) -> List[Optional[Hex]]:
@@ -127,7 +71,7 @@ def _ascii(values: List[Optional[Hex]], unit: int) -> str:
         if value is None:
             pieces.append("?" * unit)
         else:
-            pieces.extend(_character(byte) if byte < 0x80 else "." for byte in value.to_bytes(unit, "little"))
+            pieces.extend(_character(byte, 1) for byte in value.to_bytes(unit, "little"))
     return "".join(pieces)
 
 
@@ -140,26 +84,32 @@ def _read_text(memory: AddressSpace, start: int, limit: int, unit: int, line: in
         ends = 0 in values
         if ends:
             values = values[: values.index(Hex(0))]
-        text = "".join("?" if value is None else _character(value) for value in values)
+        text = "".join("?" if value is None else _character(value, unit) for value in values)
         yield Row(Hex(address), tuple(values), text)
         if ends:
             return
 
 
-def _meaning(session: Session, value: Hex, follow: str) -> Optional[str]:
-    """What a value points to, in the words of dps, dpp, dpa and dpu."""
-    target = session.dump
-    if follow == "symbol":
-        place = target.symbols.nearest(value)
-        return str(place) if place is not None else None
-    if follow == "p":
-        inner = target.memory.u64_optional(value)
-        return quoted(inner) if inner is not None else None
-    unit = 1 if follow == "a" else 2
-    if not target.memory.read_prefix(value, unit):
+def _follow(session: Session, value: Optional[Hex], shape: Format) -> Optional[Followed]:
+    """What a value points to, as dps, dpp, dpa and dpu want it; None where it points nowhere."""
+    if value is None:
         return None
-    rows = list(_read_text(target.memory, value, _TEXT_LIMIT, unit, _TEXT_LIMIT))
-    return f'"{rows[0].text}"' if rows and rows[0].text else None
+    # The engine takes 32 bits for the low half of an address with the sign of their own.
+    address = value | 0xFFFF_FFFF_0000_0000 if shape.unit == 4 and value >> 31 else int(value)
+    target = session.dump
+    if shape.follow in ("symbol", "p"):
+        inner = target.memory.u64_optional(address) if shape.follow == "p" else None
+        if shape.follow == "p" and inner is None:
+            return None
+        place = target.symbols.nearest(address if inner is None else inner)
+        symbol = str(place) if place is not None else None
+        if inner is None and symbol is None:
+            return None
+        return Followed(Hex(inner) if inner is not None else None, symbol)
+    unit = 1 if shape.follow == "a" else 2
+    if len(target.memory.read_prefix(address, unit)) < unit:
+        return None
+    return Followed(text=next(_read_text(target.memory, address, _FOLLOWED_LIMIT, unit, _FOLLOWED_LIMIT)).text)
 
 
 def _physical(session: Session) -> AddressSpace:
@@ -170,36 +120,79 @@ def _physical(session: Session) -> AddressSpace:
     return memory
 
 
+class _Options(NamedTuple):
+    """What stands before the range."""
+
+    #: Units in a line, where `/c` says.
+    width: Optional[int]
+    unknown: Tuple[str, ...]
+    range: str
+
+
+def _read_options(session: Session, name: str, text: str) -> _Options:
+    """Take the options from the arguments. Raises CommandError and ExpressionError."""
+    width: Optional[int] = None
+    unknown: List[str] = []
+    rest = text
+    while rest.startswith("/"):
+        letter, rest = rest[1:2], rest[2:].lstrip()
+        if letter == "c":
+            width, rest = session.evaluate_prefix(rest)
+            if not 0 < width <= _WIDEST_LINE:
+                end = len(text[: len(text) - len(rest)].rstrip())
+                raise ExpressionError("Illegal column count", end, text, caret=True)
+        elif letter == "p":
+            raise CommandError(f"{name}: no option /p; !db !dw !dd !dc !dq !dp show physical memory")
+        else:
+            unknown.append(letter)
+        rest = rest.lstrip()
+    return _Options(width, tuple(unknown), rest)
+
+
+def _read_rows(
+    session: Session, memory: AddressSpace, shape: Format, begin: int, count: int, line: int
+) -> Iterator[Row]:
+    """Lines of numbers."""
+    unit = shape.unit or 8
+    source = _Bytes(memory, begin, count * unit)
+    for offset in range(0, count, line):
+        address = begin + offset * unit
+        values = _units(source, address, min(line, count - offset), unit)
+        characters = _ascii(values, unit) if shape.characters else None
+        numbers = tuple([float_data(value, unit) for value in values]) if shape.kind == "float" else ()
+        followed = tuple([_follow(session, value, shape) for value in values]) if shape.follow else ()
+        yield Row(Hex(address), tuple(values), characters, numbers, followed)
+
+
 def _show(session: Session, name: str, shape: Format, text: str, is_physical: bool = False) -> MemoryRows:
     memory = _physical(session) if is_physical else session.dump.memory
     family = "!d" if is_physical else "d"
     unit = shape.unit or 8
-    line = shape.line
-    if text.startswith("/c"):
-        width, text = session.evaluate_prefix(text[2:].lstrip())
-        line = width if 0 < width <= 0x100 else line
-        text = text.lstrip()
-    start = _start(session, family) if not text else None
-    begin, count = parse_range(text, session.scope, shape.default, unit, default_start=start)
+    options = _read_options(session, name, text)
+    line = options.width or shape.line
+    start = _start(session, family) if not options.range else None
+    begin, count = parse_range(options.range, session.scope, shape.default, unit, default_start=start)
     if count > _MOST_LINES * line:
         raise CommandError(f"{name}: {count:,} units are more than can be shown at once ({_MOST_LINES * line:,})")
-    rows: List[Row] = []
     if shape.kind == "text":
-        rows.extend(_read_text(memory, begin, count, unit, line))
+        rows = list(_read_text(memory, begin, count, unit, line))
         end = rows[-1].address + (len(rows[-1].values) + 1) * unit if rows else begin
     else:
-        source = _Bytes(memory, begin, count * unit)
-        for offset in range(0, count, line):
-            address = begin + offset * unit
-            values = _units(source, address, min(line, count - offset), unit)
-            characters = _ascii(values, unit) if shape.characters else None
-            followed = _meaning(session, values[0], shape.follow) if shape.follow and values[0] is not None else None
-            rows.append(Row(Hex(address), tuple(values), characters, followed))
+        rows = list(_read_rows(session, memory, shape, begin, count, line))
         end = begin + count * unit
     session.positions[family] = end & 0xFFFF_FFFF_FFFF_FFFF
     if not is_physical:
         session.last_display = name
-    return MemoryRows(name, tuple(rows), shape, line, is_physical)
+    return MemoryRows(name, tuple(rows), options.unknown, shape, line, is_physical)
+
+
+def _refuse_extension(session: Session, name: str) -> None:
+    """Raise CommandError where a command for virtual memory was called as an extension: `!du`.
+
+    Users of WinDbg expect physical memory there, or nothing.
+    """
+    if session.line.startswith("!"):
+        raise CommandError(f"No such extension: !{name}; {name} shows virtual memory, !db !dw !dd !dc !dq !dp physical")
 
 
 def _start(session: Session, family: str) -> int:
@@ -210,56 +203,16 @@ def _start(session: Session, family: str) -> int:
     return session.context.instruction_pointer if family == "d" else 0
 
 
-def _number(value: Optional[Hex], unit: int) -> str:
-    if unit == 8:
-        return quoted(value) if value is not None else "????????`????????"
-    return f"{value:0{unit * 2}x}" if value is not None else "?" * unit * 2
-
-
-def _float(value: Optional[Hex], unit: int) -> str:
-    from dumpkit.formats import engine_float
-
-    width, digits = (16, 8) if unit == 4 else (22, 12)
-    if value is None:
-        return "?" * width
-    number: float = unpack("<f" if unit == 4 else "<d", value.to_bytes(unit, "little"))[0]
-    return f"{engine_float(number, digits):>{width}}"
-
-
-def _byte_columns(row: Row) -> str:
-    """Sixteen bytes with a dash in the middle."""
-    cells = [_number(value, 1) for value in row.values]
-    return " ".join(cells[:8]) + ("-" + " ".join(cells[8:]) if len(cells) > 8 else "")
-
-
-def memory_lines(result: MemoryRows) -> Iterator[Line]:
-    shape, unit = result._format, result._format.unit or 8
-    full = result._line * (unit * 2 + 1) - 1 if unit < 8 else result._line * 18 - 1
-    for row in result.rows:
-        address = Span(f"#{row.address:8x}" if result._is_physical else quoted(row.address), "address")
-        if shape.kind == "text":
-            yield (address, f'  "{row.text}"')
-        elif shape.kind == "float":
-            yield (address, "  ", " ".join(_float(value, unit) for value in row.values))
-        elif shape.follow:
-            pieces: List[Any] = [address, "  ", _number(row.values[0], unit)]
-            if row.meaning is not None:
-                pieces += [" ", Span(row.meaning, "symbol")]
-            yield tuple(pieces)
-        else:
-            numbers = _byte_columns(row) if unit == 1 else " ".join(_number(value, unit) for value in row.values)
-            yield (address, f"  {numbers:<{full}}  {row.text}" if row.text is not None else f"  {numbers}")
-
-
 _HELP = """Shows memory from an address on: {0} RANGE, where RANGE is `ADDRESS`, `ADDRESS L COUNT` or `ADDRESS END`.
 
 Without a range it goes on behind what the last d command showed. `/c N` sets the units in a line. What
-cannot be read is shown as question marks; `address ADDRESS` says why.
+cannot be read is shown as question marks: the dump does not hold it, or it was paged out.
 """
 
 
 def _register(name: str, shape: Format, summary: str) -> None:
     def show(session: Session, range: str = "") -> MemoryRows:
+        _refuse_extension(session, name)
         return _show(session, name, shape, range)
 
     show.__doc__ = _HELP.format(name)
@@ -288,38 +241,15 @@ def _register_physical(name: str, shape: Format) -> None:
     decorate: Callable[[Any], Any] = command(
         name,
         category="Memory",
-        summary=f"{_SUMMARIES[name[1:]]}, of physical memory",
+        summary=f"{SUMMARIES[name[1:]]}, of physical memory",
         arguments=(Text("range", "PHYSICAL ADDRESS [L COUNT | END]"),),
         render=memory_lines,
     )
     decorate(show)
 
 
-_SUMMARIES = {
-    "db": "Bytes and characters",
-    "dw": "16-bit words",
-    "dW": "16-bit words and characters",
-    "dd": "32-bit words",
-    "dc": "32-bit words and characters",
-    "dq": "64-bit words",
-    "dp": "Pointers",
-    "df": "Single floats",
-    "dD": "Double floats",
-    "da": "A string of bytes",
-    "du": "A string of UTF-16 characters",
-    "dds": "32-bit words with their symbols",
-    "dqs": "64-bit words with their symbols",
-    "dps": "Pointers with their symbols",
-    "dqp": "64-bit words and what they point to",
-    "dpp": "Pointers and what they point to",
-    "dqa": "64-bit words and the strings that they point to",
-    "dpa": "Pointers and the strings that they point to",
-    "dqu": "64-bit words and the UTF-16 strings that they point to",
-    "dpu": "Pointers and the UTF-16 strings that they point to",
-}
-
 for _name, _shape in FORMATS.items():
-    _register(_name, _shape, _SUMMARIES[_name])
+    _register(_name, _shape, SUMMARIES[_name])
 for _name in ("db", "dw", "dd", "dc", "dq", "dp"):
     _register_physical(f"!{_name}", FORMATS[_name])
 
@@ -333,6 +263,7 @@ for _name in ("db", "dw", "dd", "dc", "dq", "dp"):
 )
 def display_again(session: Session, range: str = "") -> MemoryRows:
     """Shows memory in the format of the last d command, bytes at first."""
+    _refuse_extension(session, "d")
     name = session.last_display
     shape = FORMATS.get(name)
     if shape is None:

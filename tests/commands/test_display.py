@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from struct import pack
 
 import pytest
+from dumpkit.commands.display_formats import FORMATS
+from dumpkit.dispatcher import parse_call
 from dumpkit.dump import open_dump
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
+from dumpkit.output import data
 from dumpkit.session import Session
 
 from tests.forge.dump_files import full_dump
 from tests.forge.memory import PhysicalPages
-from tests.forge.triage import KERNEL_BASE, Block, TriageFile
-from tests.running import run, run_lines, session_on
+from tests.forge.triage import KERNEL_BASE, Block, Driver, TriageFile
+from tests.running import failure_text, run, run_lines, session_of, session_on
+from tests.shared import needs_shared
 
 PLACE = 0xFFFF900000001000
 DATA = bytes(range(0x20, 0x40)) + b"Text\0" + bytes(11) + "wide".encode("utf-16-le") + bytes(8)
@@ -142,3 +147,115 @@ def test_physical_memory_has_its_own_commands(tmp_path: Path) -> None:
 def test_a_minidump_says_that_it_has_no_physical_memory(session: Session) -> None:
     with pytest.raises(CommandError, match="no physical memory in this triage dump"):
         run(session, "!db 1000")
+
+
+def pointer(address: int, size: int = 8) -> bytes:
+    return (address & ((1 << size * 8) - 1)).to_bytes(size, "little")
+
+
+def test_a_value_that_is_pointed_to_has_its_symbol_behind_it(tmp_path: Path) -> None:
+    session = open_blocks(tmp_path, Block(PLACE, pointer(PLACE + 8) + pointer(KERNEL_BASE + 0x1000)))
+    place = str(session.dump.symbols.nearest(KERNEL_BASE + 0x1000))
+    shown = f"ffff9000`00001000  ffff9000`00001008 fffff800`10001000 {place}"
+    assert run_lines(session, f"dpp {PLACE:x} L1") == [shown]
+    assert run_lines(session, f"dqp {PLACE:x} L1") == [shown]
+    assert data(run(session, f"dpp {PLACE:x} L1"))["rows"][0]["followed"] == [
+        {"value": "0xfffff80010001000", "symbol": place, "text": None}
+    ]
+
+
+@needs_shared
+def test_pointers_of_a_real_dump_are_followed_as_the_engine_does() -> None:
+    session = session_of("082325-12593-01")
+    assert run_lines(session, "dpp /c 2 ffffa401d0ec7960 L4") == [
+        "ffffa401`d0ec7960  fffff804`69344030 fffff804`693470a0 ibthfp+0x370a0 fffff804`69332651",
+        "ffffa401`d0ec7970  00000000`00000000 ffff9100`d257c180",
+    ]
+    assert run_lines(session, "dps /c 2 ffffa401d0ec7960 L2") == [
+        "ffffa401`d0ec7960  fffff804`69344030 ibthfp+0x34030 fffff804`69332651 ibthfp+0x22651"
+    ]
+    assert run_lines(session, "dpu ffffa401d0ec7948 L1") == ['ffffa401`d0ec7948  ffffa401`d0ec79b0 ""']
+
+
+def test_pointers_to_strings_show_empty_ones_and_cut_long_ones_after_55_characters(tmp_path: Path) -> None:
+    letters = bytes(0x41 + i % 26 for i in range(60))
+    wide = letters.decode().encode("utf-16-le") + bytes(2)
+    pointers = pointer(PLACE + 0x100) + pointer(PLACE + 0x200) + pointer(PLACE + 0xF0) + pointer(PLACE + 0x3FC)
+    body = pointers.ljust(0x100, b"\0") + letters.ljust(0x100, b"\0") + wide.ljust(0x1FC, b"\0") + b"ABCD"
+    session = open_blocks(tmp_path, Block(PLACE, body))
+    text = letters[:55].decode()
+    assert run_lines(session, f"dpa {PLACE:x} L1") == [f'ffff9000`00001000  ffff9000`00001100 "{text}"']
+    assert run_lines(session, f"dpu {PLACE + 8:x} L1") == [f'ffff9000`00001008  ffff9000`00001200 "{text}"']
+    assert [run_lines(session, f"{name} {PLACE + 16:x} L1")[0] for name in ("dpa", "dpu")] == [
+        'ffff9000`00001010  ffff9000`000010f0 ""'
+    ] * 2
+    assert run_lines(session, f"dpa {PLACE + 24:x} L1")[0].endswith(f'"ABCD{"?" * 51}"')
+
+
+def test_letters_of_latin_1_are_shown_in_utf_16_only(tmp_path: Path) -> None:
+    text = 'h\u00e9\u4e2d\x01\x80\ud7ff\ud800x"\n\ty'.encode("utf-16-le", "surrogatepass")
+    session = open_blocks(tmp_path, Block(PLACE, text + bytes(2) + b"hi\xe9\0"))
+    assert run_lines(session, f"du {PLACE:x}") == ['ffff9000`00001000  "h\u00e9\u4e2d....x"..y"']
+    assert run_lines(session, f"da {PLACE + len(text) + 2:x}")[0].endswith('"hi."')
+
+
+def test_pointers_of_32_bits_are_extended_by_their_sign_and_followed_to_eight_bytes(tmp_path: Path) -> None:
+    low = b"LOW text\0".ljust(16, b"\0") + bytes.fromhex("0010008044332211") + "wlow".encode("utf-16-le") + bytes(8)
+    high = b"HIGH text\0".ljust(16, b"\0")
+    pointers = b"".join(pointer(value, 4) for value in (0x410000, 0x90000000, 0x410018, 0xFFFFFFF0, 0x80001000))
+    driver = Driver(0xFFFFFFFF80000000, 0x10000, "high.sys")
+    path = tmp_path / "forged.dmp"
+    blocks = [Block(0x410000, low), Block(PLACE, pointers), Block(0xFFFFFFFF90000000, high)]
+    path.write_bytes(TriageFile(drivers=(*TriageFile().drivers, driver), blocks=blocks).build())
+    session = session_on(open_dump(str(path)))
+    assert run_lines(session, f"dda {PLACE:x} L4") == [
+        'ffff9000`00001000  00410000 "LOW text"',
+        'ffff9000`00001004  90000000 "HIGH text"',
+        'ffff9000`00001008  00410018 "w"',
+        "ffff9000`0000100c  fffffff0",
+    ]
+    assert run_lines(session, f"ddu {PLACE + 8:x} L1") == ['ffff9000`00001008  00410018 "wlow"']
+    assert run_lines(session, f"ddp /c 2 {PLACE:x} L2") == [
+        "ffff9000`00001000  00410000 74786574`20574f4c 90000000 78657420`48474948"
+    ]
+    assert run_lines(session, f"dds {PLACE + 16:x} L1") == ["ffff9000`00001010  80001000 high+0x1000"]
+
+
+@pytest.mark.parametrize("name", ["du", "d", "da", "df", "dps", "dpp", "dds", "ext.da"])
+def test_an_extension_of_the_name_does_not_run_the_command_for_virtual_memory(session: Session, name: str) -> None:
+    with pytest.raises(CommandError, match=r"No such extension: !\w+; \w+ shows virtual memory, !db .* physical$"):
+        run(session, f"!{name} {PLACE:x}")
+    assert run(session, f"{name.split('.')[-1]} {PLACE:x} L1").rows
+
+
+@pytest.mark.parametrize(
+    ("text", "caret"), [("db /c 0 1000 L2", 7), ("db /c ffff 1000", 10), ("dd /c0 1000", 6), ("da /z /c 101 0", 12)]
+)
+def test_a_width_beyond_100_or_of_nothing_is_refused_as_the_engine_does(
+    session: Session, text: str, caret: int
+) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        run(session, text)
+    column = len(session.prompt) + caret
+    assert failure_text(session, caught.value) == f"{' ' * column}^ Illegal column count in '{text}'"
+    assert run(session, f"db /c 100 {PLACE:x} L2").rows
+
+
+def test_an_unknown_option_is_named_and_passed_over(session: Session) -> None:
+    assert run_lines(session, f"dd /z /c 1 {PLACE:x} L1") == ["Unknown option 'z'", "ffff9000`00001000  23222120"]
+    assert run(session, f"dd /z/Q {PLACE:x} L1").unknown_options == ("z", "Q")
+    with pytest.raises(CommandError, match="no option /p; !db "):
+        run(session, f"dd /p {PLACE:x}")
+
+
+def test_floats_are_numbers_in_data_and_what_json_has_no_number_for_is_text(tmp_path: Path) -> None:
+    floats = pack("<4f", 1.5, float("inf"), float("nan"), -2.0)
+    session = open_blocks(tmp_path, Block(PLACE, floats + pack("<d", 0.1)))
+    row = data(run(session, f"df {PLACE:x} L4"))["rows"][0]
+    assert row["numbers"] == [1.5, "1.#INF", "1.#QNAN", -2.0]
+    assert row["values"] == ["0x3fc00000", "0x7f800000", "0x7fc00000", "0xc0000000"]
+    assert data(run(session, f"dD {PLACE + 16:x} L2"))["rows"][0]["numbers"] == [0.1, None]
+
+
+def test_the_help_names_no_command_that_does_not_exist(session: Session) -> None:
+    assert not [name for name in FORMATS if "`address" in parse_call(name).command.help]
