@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Iterator, List, Optional, Tuple, Union
 
 from dumpkit.errors import CommandError
-from dumpkit.kernel.stack import CODE, FRAME_POINTER, MOST_FRAMES, SCAN, walk_stack
+from dumpkit.kernel.stack import MOST_FRAMES, walk_stack
+from dumpkit.kernel.x64_walk import CODE, FRAME_POINTER, SCAN
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
@@ -35,7 +36,7 @@ class StackFrame(Record):
     #: `file @ line`, where symbols give it.
     source: Optional[str]
     arguments: Optional[Tuple[Hex, ...]]
-    #: "context", "code", "frame pointer" or "scan".
+    #: "context", "unwound", "code", "frame pointer" or "scan".
     found_by: str
 
 

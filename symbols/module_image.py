@@ -55,8 +55,18 @@ class ModuleImage:
                 if self.file is None:
                     raise SymbolError(f"{error}; {self._problem}") from error
         if self.file is None:
-            raise SymbolError(f"the dump does not hold the image of {self.name}, and {self._problem}")
+            raise SymbolError(self.missing)
         return self.file.directory(index)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether memory has the begin of a header, or there is a file."""
+        return self._memory.read_prefix(self.base, 2) == b"MZ" or self.file is not None
+
+    @property
+    def missing(self) -> str:
+        """Why the image is not there, where it is not."""
+        return f"the dump does not hold the image of {self.name}, and {self._problem}"
 
     @property
     def file(self) -> Optional[ImageFile]:

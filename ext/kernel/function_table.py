@@ -9,10 +9,9 @@ from itertools import chain
 from struct import Struct
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from dumpkit.errors import SymbolError
+from dumpkit.errors import UnwindError
 from dumpkit.kernel.unwind_info import (
     RuntimeFunction,
-    UnwindError,
     UnwindInfo,
     read_runtime_function,
     read_unwind_info,
@@ -20,29 +19,27 @@ from dumpkit.kernel.unwind_info import (
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.symbols.module_image import ModuleImage
 
-_DIRECTORY_EXCEPTION = 3
 _ENTRY = 12
 _WORDS = Struct("<III")
 #: Unwind data chained to other unwind data; more than a few do not occur.
 _MOST_CHAINED = 32
 #: How far apart entries are tried where the one in the middle is not there: less than a page of them.
-_STRIDE = 128
+_STRIDE = 340
 
 
 class FunctionTable:
     """Functions by RVA. Read as it is asked: a look-up reads a few pages of the table.
 
-    Raises UnwindError where the image's header cannot be read.
+    `rva` and `size`, in bytes, are the image's exception directory's (IMAGE_DIRECTORY_ENTRY_EXCEPTION).
     """
 
-    def __init__(self, image: ModuleImage) -> None:
+    def __init__(self, image: ModuleImage, rva: int, size: int) -> None:
         self.image = image
-        try:
-            self._rva, size = image.directory(_DIRECTORY_EXCEPTION)
-        except SymbolError as error:
-            raise UnwindError(str(error)) from error
-        self._count = min(size, image.size) // _ENTRY if self._rva else 0
+        self._rva = rva
+        self._count = min(size, image.size) // _ENTRY if rva else 0
         self._pages: Dict[int, bytes] = {}
+        #: Why no part of the table can be read, once that is known.
+        self._problem = ""
         self._infos: Dict[int, UnwindInfo] = {}
 
     def __len__(self) -> int:
@@ -72,6 +69,8 @@ class FunctionTable:
 
         Raises UnwindError where the part of the table that would have it cannot be read.
         """
+        if self._problem:
+            raise UnwindError(self._problem)
         low, high = 0, self._count
         while low < high:
             middle, entry = self._readable(low, high)
@@ -92,7 +91,10 @@ class FunctionTable:
             if entry is not None:
                 return index, entry
         place = self._rva + middle * _ENTRY
-        raise UnwindError(f"the function table of {self.image.name} cannot be read at RVA 0x{place:x}")
+        problem = f"the function table of {self.image.name} cannot be read at RVA 0x{place:x}"
+        if high - low == self._count:
+            self._problem = problem
+        raise UnwindError(problem)
 
     def parts(self, function: RuntimeFunction) -> List[Tuple[RuntimeFunction, UnwindInfo]]:
         """A function and all that its unwind data is chained to, each with its unwind data; the whole one is last.

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
+from dumpkit.kernel.x64_walk import CONTEXT, FRAME_POINTER, Place, X64Walk
 from dumpkit.memory import U64_MASK
 from dumpkit.registers import X64, Context
 from dumpkit.target import Target
 
 #: No kernel stack holds more frames.
 MOST_FRAMES = 1000
-
-#: How a frame was found, from the surest to the least sure.
-CONTEXT = "context"
-#: The code behind the return address was followed to its return.
-CODE = "code"
-FRAME_POINTER = "frame pointer"
-#: A word of the stack that may be a return address: nothing speaks against it.
-SCAN = "scan"
 
 
 class Frame(NamedTuple):
@@ -31,22 +24,19 @@ class Frame(NamedTuple):
     return_address: int
     #: The four words where its arguments' home space is, None where they cannot be read.
     arguments: Optional[Tuple[int, ...]]
-    #: One of the ways above.
+    #: "context", "unwound", "code", "frame pointer" or "scan", as `dumpkit.kernel.x64_walk` names them.
     found_by: str
-
-
-class _Place(NamedTuple):
-    """A frame before its return address is known."""
-
-    instruction_pointer: int
-    stack_pointer: int
-    found_by: str
+    #: What is known of the registers there. Those that a call may change are known of the context only.
+    context: Context
+    #: Whether a trap or an interrupt came at the instruction pointer. The frame before is then the handler's: in
+    #: the kernel's own handlers, its stack pointer is the address of the trap frame.
+    is_interrupted: bool = False
 
 
 def walk_stack(target: Target, context: Context, limit: int = MOST_FRAMES) -> List[Frame]:
     """The frames from a context outwards; at least the context's own."""
-    places = _x64_places(target, context) if context.architecture is X64 else _arm64_places(target, context)
-    found: List[_Place] = []
+    places = X64Walk(target).places(context) if context.architecture is X64 else _arm64_places(target, context)
+    found: List[Place] = []
     for place in places:
         found.append(place)
         if len(found) > limit:
@@ -61,6 +51,8 @@ def walk_stack(target: Target, context: Context, limit: int = MOST_FRAMES) -> Li
                 following.instruction_pointer if following is not None else 0,
                 _home_space(target, following.stack_pointer) if following is not None else None,
                 place.found_by,
+                Context(context.architecture, place.registers),
+                place.is_interrupted,
             )
         )
     return frames
@@ -74,28 +66,10 @@ def _home_space(target: Target, stack_pointer: int) -> Optional[Tuple[int, ...]]
     return tuple(int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, 32, 8))
 
 
-def _x64_places(target: Target, context: Context) -> Iterator[_Place]:
-    from dumpkit.disassembly.capstone_library import decoder
-    from dumpkit.kernel.stack_scan import StackScanner, best_way
-
-    yield _Place(context.instruction_pointer, context.stack_pointer, CONTEXT)
-    scanner = StackScanner(target, decoder("x64"))
-    first = scanner.finder.find(dict(context.values), has_called=False)
-    candidates = scanner.candidates(context.stack_pointer)
-    if first is not None and first.address:
-        candidates = [candidate for candidate in candidates if candidate.stack_pointer >= first.stack_pointer]
-    previous = first
-    for index in best_way(candidates):
-        candidate = candidates[index]
-        linked = previous is not None and previous.stack_pointer == candidate.stack_pointer
-        yield _Place(candidate.address, candidate.stack_pointer, CODE if linked else SCAN)
-        previous = candidate.link
-
-
-def _arm64_places(target: Target, context: Context) -> Iterator[_Place]:
+def _arm64_places(target: Target, context: Context) -> Iterator[Place]:
     """The chain of frame records that x29 starts: each holds the next one's address and a return address."""
     memory = target.memory
-    yield _Place(context.instruction_pointer, context.stack_pointer, CONTEXT)
+    yield Place(context.instruction_pointer, context.stack_pointer, CONTEXT, context.values)
     record = context.frame_pointer
     for _ in range(MOST_FRAMES):
         following = memory.u64_optional(record)
@@ -105,7 +79,8 @@ def _arm64_places(target: Target, context: Context) -> Iterator[_Place]:
         # Return addresses of signed code carry an authentication code in their upper bits.
         if target.module_at(address) is None:
             address = address | 0xFFFF_8000_0000_0000 if address >> 47 & 1 else address & (1 << 47) - 1
-        yield _Place(address & U64_MASK, record + 16, FRAME_POINTER)
+        address &= U64_MASK
+        yield Place(address, record + 16, FRAME_POINTER, {"pc": address, "sp": record + 16, "fp": following})
         if following <= record:
             return
         record = following

@@ -1,25 +1,29 @@
-"""A stack without images: which of its words are return addresses.
+"""A stack that unwinding does not get through: which of its words are return addresses.
 
 Every word that points into a module's code is a candidate until something speaks against it: the
-bytes before it are in the dump and no call ends there; the bytes at it are no code, or the start
-of a function; or its code can be followed to a return (`dumpkit.kernel.epilogue`) and the stack
-slot there holds no return address. Candidates whose code leads to another candidate's slot are
-linked; the way through the stack with the most links is the answer, and what it skips was left
-over from earlier calls.
+bytes before it are there and no call ends there; the bytes at it are no code, or the start of a
+function; its module's function table has no entry for it; the stack pointer there is no multiple
+of 16, as the calling convention has it at every call; or its function can be unwound, or its code
+followed to a return (`dumpkit.kernel.epilogue`), and the stack slot there holds no return address.
+Candidates that lead to another candidate's slot are linked; `dumpkit.kernel.stack_way` chooses
+among them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from struct import iter_unpack
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.disassembly.call_site import call_before
 from dumpkit.disassembly.capstone_library import Decoder
+from dumpkit.errors import UnwindError
 from dumpkit.kernel.epilogue import Return, ReturnFinder
+from dumpkit.kernel.unwind import Unwinder
 from dumpkit.memory import AddressSpace
 from dumpkit.target import Target
 
+#: What the calling convention keeps the stack pointer a multiple of, outside of prologues and epilogues.
+_ALIGNMENT = 16
 #: Headers of an image, which no code stands in.
 _HEADERS = 0x1000
 #: Stack bytes that are looked through: larger than any kernel stack (expanded ones have 72 KB).
@@ -54,37 +58,67 @@ class Candidate(NamedTuple):
     address: int
     #: Whether a call is known to end there.
     is_call_site: bool
-    #: Where its function returns to, if its code could be followed.
+    #: Where its function returns to, if it could be unwound or its code be followed.
     link: Optional[Return]
     #: The stack pointer at `address`.
     stack_pointer: int
     is_machine_frame: bool = False
-    #: Whether its code leads to a stack slot that holds no return address.
+    #: Whether it leads to a stack slot that holds no return address.
     is_refuted: bool = False
+    #: Whether unwind data tells the link, so that there is no other way on.
+    is_unwound: bool = False
 
 
 class StackScanner:
     """Looks for return addresses on the x64 stacks of one target."""
 
-    def __init__(self, target: Target, decode: Decoder) -> None:
+    def __init__(self, target: Target, decode: Decoder, unwinder: Unwinder) -> None:
         self.target = target
-        self.memory: AddressSpace = target.memory
-        self.finder = ReturnFinder(target.memory, decode, self.may_return_to)
+        #: Virtual memory, with the code of images that the symbol path leads to.
+        self.memory = _memory_and_code(target)
+        self.unwinder = unwinder
+        self.finder = ReturnFinder(self.memory, decode, self.may_return_to)
         self._looks_like_code: Dict[int, bool] = {}
+        self._ends_a_call: Dict[int, Optional[bool]] = {}
 
     def may_return_to(self, address: int) -> bool:
-        """Whether a value can be a return address at all: 0 ends a thread's stack, any other lies in code."""
-        if address == 0:
-            return True
+        """Whether a value may be a return address: 0 ends a thread's stack, any other lies behind a call."""
+        return address == 0 or (self._is_in_module(address) and self._is_return_address(address))
+
+    def _is_in_module(self, address: int) -> bool:
         module = self.target.module_at(address)
         return module is not None and address - module.base >= _HEADERS
+
+    def _is_return_address(self, address: int) -> bool:
+        call = self.call_before(address)
+        if call is False or self.unwinder.has_entry(address) is False:
+            return False
+        return self._is_code(address, call is None)
+
+    def call_before(self, address: int) -> Optional[bool]:
+        """Whether a call ends at a virtual address; None where the bytes before it are not there to tell."""
+        if address not in self._ends_a_call:
+            self._ends_a_call[address] = call_before(self.memory, address)
+        return self._ends_a_call[address]
+
+    def link(self, registers: Dict[str, int], has_called: bool) -> Tuple[Optional[Return], bool, bool]:
+        """Where a frame returns to, whether unwind data tells it, and whether that is no place to return to."""
+        try:
+            unwound = self.unwinder.unwind(registers, has_called)
+        except UnwindError:
+            link = self.finder.find(registers, has_called)
+            return link, False, link is None and self.finder.refuted
+        address = unwound.registers["rip"]
+        if not unwound.is_machine_frame and not self.may_return_to(address):
+            return None, True, True
+        return Return(address, unwound.registers["rsp"], unwound.registers, unwound.is_machine_frame), True, False
 
     def candidates(self, start: int) -> List[Candidate]:
         """The candidates in the stack from virtual address `start` up to its end or first hole."""
         data = self.memory.read_prefix(start, STACK_LIMIT)
         words = [word for (word,) in iter_unpack("<Q", data[: len(data) & ~7])]
         lowest, highest = self._code_bounds()
-        places = [index for index, word in enumerate(words) if lowest <= word < highest and self.may_return_to(word)]
+        places = [index for index, word in enumerate(words) if lowest <= word < highest and self._is_in_module(word)]
         frames = {index for index in places if _is_machine_frame(words[index : index + 5], start + 8 * index)}
         found: List[Candidate] = []
         #: Stack pointer -> how many links in a row lead there.
@@ -120,21 +154,20 @@ class StackScanner:
         return (modules[0].base, max(module.end for module in modules)) if modules else (0, 0)
 
     def _machine_frame(self, slot: int, address: int, stack: int) -> Candidate:
-        return Candidate(
-            slot, address, False, self.finder.find({"rip": address, "rsp": stack}, has_called=False), stack, True
-        )
+        link, is_unwound, _ = self.link({"rip": address, "rsp": stack}, False)
+        return Candidate(slot, address, False, link, stack, True, False, is_unwound)
 
     def _candidate(self, slot: int, address: int, in_trap: bool) -> Optional[Candidate]:
         """A word as a candidate, or None where something speaks against it."""
-        call = call_before(self.memory, address)
-        if call is False or not self._is_code(address, call is None):
+        if (slot + 8) % _ALIGNMENT or not self._is_return_address(address):
             return None
-        link = self.finder.find({"rip": address, "rsp": slot + 8})
-        # Behind a call that never returns stand a nop or int3 and then another function. A trap's own call, to the
-        # dispatcher of its exception, is one too.
-        may_end_here = in_trap or self.memory.read_prefix(address, 1) in (b"\x90", b"\xcc")
-        refuted = link is None and self.finder.refuted and not may_end_here
-        return Candidate(slot, address, call is True, link, slot + 8, False, refuted)
+        call = self.call_before(address)
+        link, is_unwound, refuted = self.link({"rip": address, "rsp": slot + 8}, True)
+        if refuted and not is_unwound:
+            # Behind a call that never returns stand a nop or int3 and then another function. A trap's own call, to
+            # the dispatcher of its exception, is one too.
+            refuted = not in_trap and self.memory.read_prefix(address, 1) not in (b"\x90", b"\xcc")
+        return Candidate(slot, address, call is True, link, slot + 8, False, refuted, is_unwound)
 
     def _is_code(self, address: int, may_be_entry: bool) -> bool:
         """Whether the bytes at an address, where the dump has them, look like code inside a function."""
@@ -178,43 +211,10 @@ def _is_machine_frame(words: Sequence[int], slot: int) -> bool:
     return stack < 1 << 47
 
 
-class _Step(NamedTuple):
-    """The best way from a candidate on: its score, the candidate after this one, and whether this one is on it."""
+def _memory_and_code(target: Target) -> AddressSpace:
+    search = target.symbols.search
+    if search is None or not search.has_places:
+        return target.memory
+    from dumpkit.kernel.module_code import ModuleCode
 
-    score: int
-    following: int
-    is_on_it: bool
-
-
-def best_way(candidates: Sequence[Candidate]) -> List[int]:
-    """Indices of the candidates on the way with the most links, in order.
-
-    Between linked ones, every candidate stays: nothing speaks against it. A machine frame counts as a link,
-    and what lies between it and the stack pointer that it saved is left out.
-    """
-    by_stack = {candidate.stack_pointer: index for index, candidate in enumerate(candidates)}
-    slots = [candidate.slot for candidate in candidates]
-    count = len(candidates)
-    steps: List[_Step] = [_Step(0, count, False)] * (count + 1)
-    for index in range(count - 1, -1, -1):
-        candidate = candidates[index]
-        choices = [_Step(steps[index + 1].score, index + 1, not candidate.is_machine_frame)]
-        worth = 1 if candidate.is_machine_frame else 0
-        if candidate.is_machine_frame:
-            behind = bisect_left(slots, candidate.stack_pointer, index + 1)
-            choices.append(_Step(steps[behind].score + worth, behind, True))
-        if candidate.link is not None and candidate.link.address == 0:
-            choices.append(_Step(1 + worth, count, True))
-        elif candidate.link is not None:
-            goal = by_stack.get(candidate.link.stack_pointer)
-            if goal is not None and goal > index:
-                choices.append(_Step(steps[goal].score + 1 + worth, goal, True))
-        # Of equal ways the last one, which leaves out what lies inside a frame.
-        steps[index] = max(reversed(choices), key=lambda step: step.score)
-    way = []
-    index = 0
-    while index < count:
-        if steps[index].is_on_it:
-            way.append(index)
-        index = steps[index].following
-    return way
+    return ModuleCode(target)

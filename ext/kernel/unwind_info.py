@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from dumpkit.errors import DumpkitError
+from dumpkit.errors import UnwindError
 from dumpkit.symbols.module_image import ModuleImage
 
 #: UNW_FLAG_CHAININFO
@@ -36,10 +36,6 @@ REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{numbe
 
 _RUNTIME_FUNCTION = Struct("<III")
 _MOST_SLOTS = 255
-
-
-class UnwindError(DumpkitError):
-    """A function cannot be unwound by its unwind data: the message says what is missing or damaged."""
 
 
 class RuntimeFunction(NamedTuple):

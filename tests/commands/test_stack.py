@@ -7,7 +7,7 @@ from typing import List
 import pytest
 
 from tests.running import run, run_lines, session_of
-from tests.shared import REFERENCE, needs_shared
+from tests.shared import REFERENCE, SYMBOLS, needs_shared, needs_symbols
 
 
 def true_frames() -> List[int]:
@@ -41,6 +41,23 @@ def test_each_frame_says_how_it_was_found_and_the_marks_are_explained() -> None:
     for frame, line in zip(frames[1:], lines[2:]):
         assert line.endswith(f"({frame.found_by})")
     assert lines[-2].startswith("(code): ") and lines[-1].startswith("(scan): ")
+
+
+@needs_shared
+@needs_symbols
+def test_with_some_images_and_symbols_few_leftovers_are_among_the_true_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_NT_SYMBOL_PATH", f"{SYMBOLS / 'isf'};{SYMBOLS / 'store'}")
+    session = session_of("triage_x64")
+    frames = run(session, "k").frames
+    truth = true_frames()
+    assert is_subsequence(truth, [int(frame.instruction) for frame in frames])
+    assert len(frames) <= len(truth) + 4
+    # The kernel's image is missing, those of the two drivers are there: their frames lead to the next without a mark.
+    drivers = [at for at, frame in enumerate(frames) if frame.module in ("amdppm", "Wdf01000")]
+    assert len(drivers) == 16
+    assert {frames[at + 1].found_by for at in drivers} == {"unwound"}
+    lines = run_lines(session, "k")
+    assert lines[1 + drivers[1]].endswith("amdppm!WriteGenAddrEx+0x6b")
 
 
 @needs_shared

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional
 
 import pytest
+from dumpkit.errors import UnwindError
 from dumpkit.kernel.unwind import Unwinder, Unwound
-from dumpkit.kernel.unwind_info import UnwindError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,7 +182,9 @@ def test_the_begin_of_a_function_is_told_by_its_table() -> None:
     assert unwinder.function_begin(BASE + function.rva + 6) == BASE + function.rva
     assert unwinder.function_begin(BASE + function.rva + 0x200) is None
     assert unwinder.function_begin(0) is None
-    assert unwinder.has_table(BASE + 0x1000) and not unwinder.has_table(0)
+    assert unwinder.has_entry(BASE + function.rva) is True
+    assert unwinder.has_entry(BASE + function.rva + 0x200) is False
+    assert unwinder.has_entry(0) is None
 
 
 def test_a_jump_within_the_function_is_no_end_of_it() -> None:

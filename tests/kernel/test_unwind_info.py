@@ -7,6 +7,7 @@ from struct import pack
 from typing import Dict, Tuple
 
 import pytest
+from dumpkit.errors import UnwindError
 from dumpkit.kernel.function_table import FunctionTable
 from dumpkit.kernel.unwind_info import (
     ALLOC_LARGE,
@@ -18,7 +19,6 @@ from dumpkit.kernel.unwind_info import (
     SAVE_FAR,
     SET_FRAME,
     UnwindCode,
-    UnwindError,
     UnwindInfo,
     read_unwind_info,
 )
@@ -32,6 +32,11 @@ BASE = 0xFFFFF80000000000
 
 def image_of(path: Path) -> ModuleImage:
     return ModuleImage(FlatMemory({}), BASE, 1 << 30, path.name, lambda: str(path))
+
+
+def table_of(path: Path) -> FunctionTable:
+    image = image_of(path)
+    return FunctionTable(image, *image.directory(3))
 
 
 def as_pefile_writes(code: UnwindCode, info: UnwindInfo) -> str:
@@ -53,7 +58,7 @@ def as_pefile_writes(code: UnwindCode, info: UnwindInfo) -> str:
 def test_every_function_of_a_real_driver_is_read_as_pefile_reads_it(name: str) -> None:
     pefile = pytest.importorskip("pefile", reason="pefile, the oracle, is not installed")
     (path,) = (SYMBOLS / "store" / name).glob("*/*.sys")
-    table = FunctionTable(image_of(path))
+    table = table_of(path)
     other = pefile.PE(str(path), fast_load=True)
     other.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXCEPTION"]])
     seen = 0
@@ -78,7 +83,7 @@ def test_each_epilogue_of_version_2_is_one_in_the_code_too(name: str) -> None:
     from dumpkit.kernel.unwind_epilogue import read_epilogue
 
     (path,) = (SYMBOLS / "store" / name).glob("*/*.sys")
-    table = FunctionTable(image_of(path))
+    table = table_of(path)
     seen = 0
     for function in table:
         parts = table.parts(function)
@@ -122,15 +127,10 @@ def test_damaged_unwind_data_is_refused_with_its_reason(text: str, words: str) -
         info_of(text)
 
 
-class TableImage(ModuleImage):
-    """An image that is nothing but memory with a function table at RVA 0x1000."""
-
-    def __init__(self, runs: Dict[int, bytes], entries: int) -> None:
-        super().__init__(FlatMemory({BASE + rva: data for rva, data in runs.items()}), BASE, 0x100000, "made.sys")
-        self._directory = 0x1000, 12 * entries
-
-    def directory(self, index: int) -> Tuple[int, int]:
-        return self._directory if index == 3 else (0, 0)
+def made_table(runs: Dict[int, bytes], entries: int) -> FunctionTable:
+    """A table at RVA 0x1000, in an image of which these bytes are there."""
+    memory = FlatMemory({BASE + rva: data for rva, data in runs.items()})
+    return FunctionTable(ModuleImage(memory, BASE, 0x100000, "made.sys"), 0x1000, 12 * entries)
 
 
 def entries_of(*rows: Tuple[int, int, int]) -> bytes:
@@ -139,7 +139,7 @@ def entries_of(*rows: Tuple[int, int, int]) -> bytes:
 
 def test_an_entry_that_leads_to_another_entry_has_its_unwind_data() -> None:
     table = entries_of((0x100, 0x120, 0x100D), (0x200, 0x210, 0x300))
-    functions = FunctionTable(TableImage({0x1000: table, 0x300: bytes.fromhex("01040000").ljust(64)}, 2))
+    functions = made_table({0x1000: table, 0x300: bytes.fromhex("01040000").ljust(64)}, 2)
     entry = functions.find(0x105)
     assert entry is not None
     ((function, info),) = functions.parts(entry)
@@ -147,7 +147,7 @@ def test_an_entry_that_leads_to_another_entry_has_its_unwind_data() -> None:
 
 
 def test_entries_that_lead_to_each_other_end() -> None:
-    table = FunctionTable(TableImage({0x1000: entries_of((0x100, 0x120, 0x1001))}, 1))
+    table = made_table({0x1000: entries_of((0x100, 0x120, 0x1001))}, 1)
     entry = table.find(0x105)
     assert entry is not None
     with pytest.raises(UnwindError, match="damaged"):
@@ -159,7 +159,7 @@ def test_a_function_is_found_past_a_missing_page_of_the_table() -> None:
     rows = [(0x100 + 0x20 * index, 0x110 + 0x20 * index, 4) for index in range(1024)]
     data = entries_of(*rows)
     # 12288 bytes from a page's begin on: the middle one of three pages is missing.
-    table = FunctionTable(TableImage({0x1000: data[:0x1000], 0x3000: data[0x2000:]}, 1024))
+    table = made_table({0x1000: data[:0x1000], 0x3000: data[0x2000:]}, 1024)
     for index in (0, 1, 200, 340, 683, 700, 768, 1023):
         assert table.find(rows[index][0] + 3) is not None
     assert table.find(rows[0][0] + 0x18) is None
