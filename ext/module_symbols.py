@@ -54,7 +54,10 @@ class SymbolSources:
         self.unverified = False
 
     def __iter__(self) -> Iterator[Source]:
-        mapped = self._mapped_image()
+        has_header = self.memory.read_prefix(self.module.base, 2) == b"MZ"
+        # Most minidumps hold a header and no table behind it: nothing is then imported to read one.
+        is_useful = self.search.has_places or _exports_are_there(self.memory, self.module.base)
+        mapped = self._mapped_image() if has_header and is_useful else None
         codeview = mapped.codeview() if mapped is not None else None
         if self.search.has_places:
             if codeview is None:
@@ -65,12 +68,10 @@ class SymbolSources:
                 yield from self._by_variables()
             if self.trusting:
                 yield from self._by_name()
-        self.unverified = mapped is None and self.image is None
+        self.unverified = self.image is None and (mapped is None if is_useful else not has_header)
         yield from self._exports(mapped)
 
     def _mapped_image(self) -> Optional[PEImage]:
-        if self.memory.read_prefix(self.module.base, 2) != b"MZ":
-            return None
         from dumpkit.symbols.pe import MappedImage
 
         try:
@@ -156,6 +157,20 @@ class SymbolSources:
                 yield Source(ExportSymbols(mapped))
         except SymbolError as error:
             self.problems.append(str(error))
+
+
+#: Places in the headers of a PE32+ image (Microsoft's PE format): where the offset of the NT headers stands, and in
+#: those the RVA of the export directory, which is an IMAGE_EXPORT_DIRECTORY.
+_NT_HEADERS, _EXPORTS, _EXPORT_DIRECTORY_SIZE = 0x3C, 0x88, 40
+
+
+def _exports_are_there(memory: AddressSpace, base: int) -> bool:
+    """Whether the export directory of an image at a virtual address can be read."""
+    word = memory.read_optional(base + _NT_HEADERS, 4)
+    if word is not None:
+        word = memory.read_optional(base + int.from_bytes(word, "little") + _EXPORTS, 4)
+    rva = int.from_bytes(word, "little") if word is not None else 0
+    return rva != 0 and memory.read_optional(base + rva, _EXPORT_DIRECTORY_SIZE) is not None
 
 
 def _open(path: str, kind: str) -> SymbolFile:
