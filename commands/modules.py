@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import Iterable, Iterator, Optional, Tuple
+from typing import Iterable, Iterator, Optional, Tuple, Union
 
 from dumpkit.clock import Zone, link_time
 from dumpkit.errors import CommandError
@@ -12,11 +11,18 @@ from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.target import Module, Target
+from dumpkit.target import Module, Target, UnloadedModule
+from dumpkit.wildcards import matches
 
 _HEADING = "start             end                 module name"
 #: The language and code page pairs that the engine looks for in version resources.
 _TRANSLATIONS = "    Translations:     0000.04b0 0000.04e4 0409.04b0 0409.04e4"
+
+
+#: The states of images that were asked for symbols and have none of their own.
+_WITHOUT_SYMBOLS = ("no symbols", "export symbols")
+#: Letters for a file in place of the symbol state; the last one given counts.
+_FILES = "fnp"
 
 
 class LoadedModule(Record):
@@ -59,7 +65,7 @@ class ModuleList(Record):
 
 
 class _Query:
-    """The options of one call: letters, then `a ADDRESS` or `m PATTERN`."""
+    """The options of one call: letters, `a ADDRESS`, `m PATTERN` and `M PATTERN`, in any order."""
 
     letters = "1Dcefiklnoptuv"
 
@@ -75,28 +81,48 @@ class _Query:
                 self.address, text = session.evaluate_prefix(rest)
                 text = text.lstrip()
             elif letter in "mM":
-                if not rest:
-                    raise CommandError(f"lm: {letter} needs a pattern behind it, as in lm {letter} nt*")
-                self.pattern, _, text = rest.partition(" ")
+                self.pattern, text = _pattern(letter, rest)
                 self.by_path = letter == "M"
-                text = text.lstrip()
             elif letter in self.letters:
                 self.options += letter
                 text = rest
             else:
                 raise CommandError(
-                    f"lm: unknown option '{letter}'", "lm[1fntvuklo] [a ADDRESS] [m NAME-PATTERN] [M PATH-PATTERN]"
+                    f"lm: unknown option '{letter}'", "lm[1cefklnoptuv] [a ADDRESS] [m NAME-PATTERN] [M PATH-PATTERN]"
                 )
 
-    def accepts(self, module: Module) -> bool:
-        if self.address is not None and self.address not in module:
+    def lists(self, module: Module, target: Target) -> bool:
+        """Whether a loaded image is asked for."""
+        if not self._accepts(module, module.image_path if self.by_path else module.name):
             return False
-        if self.pattern is not None:
-            subject = module.image_path if self.by_path else module.name
-            return fnmatchcase(subject.lower(), self.pattern.lower())
+        state = target.symbols.state(module)
+        if "l" in self.options and state == "deferred":
+            return False
+        return "e" not in self.options or state in _WITHOUT_SYMBOLS or bool(target.symbols.flag(module))
+
+    def lists_unloaded(self, gone: UnloadedModule) -> bool:
+        """Whether an unloaded image is asked for. Its path is not known: patterns for one are held against its name."""
+        return self._accepts(gone, gone.name)
+
+    def _accepts(self, image: Union[Module, UnloadedModule], subject: str) -> bool:
+        if self.address is not None and not image.base <= self.address < image.end:
+            return False
+        if self.pattern is not None and not matches(subject, self.pattern):
+            return False
         # User-mode images stand below the middle of the address space.
-        is_kernel = module.base >> 63 == 1
+        is_kernel = image.base >> 63 == 1
         return not ("u" in self.options and is_kernel) and not ("k" in self.options and not is_kernel)
+
+
+def _pattern(letter: str, text: str) -> Tuple[str, str]:
+    """The pattern that begins a text, out of its double quotes where it has them, and what follows it."""
+    if text.startswith('"'):
+        pattern, _, rest = text[1:].partition('"')
+    else:
+        pattern, _, rest = text.partition(" ")
+    if not pattern:
+        raise CommandError(f"lm: {letter} needs a pattern behind it, as in lm {letter} nt*")
+    return pattern, rest.lstrip()
 
 
 def _state(row: LoadedModule) -> str:
@@ -108,10 +134,22 @@ def _state(row: LoadedModule) -> str:
 def _row(row: LoadedModule, options: str, zone: Zone) -> Line:
     place = f"{quoted(row.start)} {quoted(row.end)}   "
     name = Span(f"{row.name:<8}", "symbol", f"lmvm {row.name}")
-    if "f" in options or "n" in options or "t" in options:
-        image = row.image_path if "f" in options else row.image_name if "n" in options else ""
-        return (place, name, f" {image}" + (f" {link_time(row.timestamp, zone)}" if "t" in options else ""))
-    return (place, name, f" {_state(row)}")
+    # The details say these too.
+    date = f" {link_time(row.timestamp, zone)}" if "t" in options and "v" not in options else ""
+    checksum = f" {row.checksum:08X}" if "c" in options and "v" not in options else ""
+    letter = next((letter for letter in reversed(options) if letter in _FILES), None)
+    if letter is not None:
+        return (place, name, f" {_file(row, letter):<12}{date}{checksum}")
+    if "t" in options:
+        return (place, name, f" {date}{checksum}")
+    return (place, name, f" {_state(row)}{checksum}")
+
+
+def _file(row: LoadedModule, letter: str) -> str:
+    """The path in the target, the name, or the file here that an image's memory is mapped from."""
+    if letter == "p":
+        return row.image_file or "<none>"
+    return row.image_path if letter == "f" else row.image_name
 
 
 def _details(row: LoadedModule, zone: Zone) -> Iterator[str]:
@@ -133,6 +171,7 @@ def module_lines(result: ModuleList) -> Iterator[Line]:
     options, zone = result._options, result._zone
     if "1" in options:
         yield from (row.name for row in result.modules)
+        yield from (gone.name for gone in result.unloaded or ())
         return
     yield (Span(_HEADING, "heading"),)
     for row in result.modules:
@@ -145,7 +184,7 @@ def module_lines(result: ModuleList) -> Iterator[Line]:
     yield (Span("Unloaded modules:", "heading"),)
     for gone in result.unloaded:
         yield f"{quoted(gone.start)} {quoted(gone.end)}   {gone.name:<8}"
-        if "v" in options:
+        if "v" in options or "t" in options:
             yield "    Timestamp: unavailable (00000000)"
             yield "    Checksum:  00000000"
             yield f"    ImageSize:  {gone.end - gone.start:08X}"
@@ -182,22 +221,22 @@ def module_rows(target: Target, modules: Iterable[Module]) -> Tuple[LoadedModule
     glued=True,
 )
 def lm(session: Session, query: str = "") -> ModuleList:
-    """Lists the images by address, and the unloaded ones where nothing narrows the list.
+    """Lists the loaded images by address, and the unloaded ones, newest first.
 
-    lm m PATTERN   names that match (* ? [] in any case); lm M PATTERN the path
+    lm m PATTERN   names that match (* ? [] # + in any case); lm M PATTERN the path
     lm a ADDRESS   the image that holds an address
     v  details     f  full paths     n  image names     t  timestamps
-    1  bare names  k  kernel only    u  user only       l o e  with symbols loaded, or a problem with them
+    c  checksums   p  files that the images were found in    1  bare names
+    k  kernel only     u  user only     o  loaded images only
+    l  those whose symbols were looked for    e  those of them without symbols, or with a doubt about them
 
-    The letters may stand together: lmvm nt, lm1m usb*.
+    The letters may stand together: lmvm nt, lm1m usb*. Quotes around a pattern let it hold spaces.
     """
     target = session.dump
     wanted = _Query(session, query)
-    listed = [module for module in target.modules if wanted.accepts(module)]
-    if any(letter in wanted.options for letter in "loe"):
-        listed = [module for module in listed if target.symbols.state(module) != "deferred"]
-    narrowed = wanted.pattern is not None or wanted.address is not None or "k" in wanted.options
+    listed = [module for module in target.modules if wanted.lists(module, target)]
     unloaded = None
-    if not narrowed and "u" not in wanted.options:
-        unloaded = tuple(UnloadedRow(Hex(gone.base), Hex(gone.end), gone.name) for gone in target.unloaded_modules)
+    if not any(letter in wanted.options for letter in "loe"):
+        gone = filter(wanted.lists_unloaded, target.unloaded_modules)
+        unloaded = tuple(UnloadedRow(Hex(each.base), Hex(each.end), each.name) for each in gone)
     return ModuleList(module_rows(target, listed), unloaded, wanted.options, session.zone)
