@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional, Sequence, Tuple
 
-from dumpkit.code import instructions, instructions_before
+from dumpkit.code import instructions, instructions_before, name_of
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.errors import CommandError
 from dumpkit.expression import parse_range, read_range, refuse_surplus
@@ -31,40 +31,51 @@ class CodeLine(Record):
 
 
 class Listing(Record):
-    """What `u` and `ub` show; `failure` says why it ends early, where it does."""
+    """What `u` and `ub` show; `failure` says why it ends early, where it does. The last line has no bytes then."""
 
     lines: Tuple[CodeLine, ...]
     failure: Optional[str] = None
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether at least one instruction could be read, or none was asked for."""
+        return self.failure is None or len(self.lines) > 1
 
-def listing(target: Target, found: Sequence[Instruction]) -> Listing:
-    """Instructions with the labels that the engine puts over them: at the first, and where a symbol starts."""
+
+def listing(target: Target, found: Sequence[Instruction], asked: str) -> Listing:
+    """Instructions with the labels that the engine puts over them: at the first, and where a symbol starts.
+
+    `asked` is the command that the failure names.
+    """
     lines: List[CodeLine] = []
     for number, instruction in enumerate(found):
         place = target.symbols.nearest(instruction.address)
-        starts = place is not None and (number == 0 or (place.name is not None and place.displacement == 0))
+        starts = number == 0 or (place is not None and place.name is not None and place.displacement == 0)
         lines.append(
             CodeLine(
                 Hex(instruction.address),
                 instruction.raw,
                 instruction.mnemonic,
                 instruction.operands,
-                str(place) if starts else None,
+                name_of(target, instruction.address) if starts else None,
                 instruction.text,
             )
         )
     failure = None
     if found and not found[-1].raw:
         address = found[-1].address
-        failure = f"Memory access error at {quoted(address)}: {target.memory.explain(address)}"
+        failure = f"Memory access error in '{asked}' at {quoted(address)}: {target.memory.explain(address)}"
     return Listing(tuple(lines), failure)
 
 
 def listing_lines(result: Listing) -> Iterator[Line]:
+    """The lines of a listing. Raises CommandError behind them where nothing at all could be read."""
     for line in result.lines:
         if line.label is not None:
             yield (Span(f"{line.label}:", "symbol"),)
         yield (Span(quoted(line.address), "address"), f" {line._text}")
+    if not result.is_readable:
+        raise CommandError(result.failure or "")
     if result.failure is not None:
         yield (Span(result.failure, "error"),)
 
@@ -88,10 +99,8 @@ def u(session: Session, range: str = "") -> Listing:
     # A length counts instructions, an end is an address.
     end = wanted.last + 1 if wanted.last is not None else None
     found = instructions(target, wanted.start, wanted.count, end)
-    if found:
-        session.positions["u"] = found[-1].next_address
-        session.positions["ub"] = wanted.start
-    return listing(target, found)
+    session.positions["u"] = found[-1].next_address if found else wanted.start
+    return listing(target, found, session.line)
 
 
 @command(
@@ -102,17 +111,29 @@ def u(session: Session, range: str = "") -> Listing:
     render=listing_lines,
 )
 def ub(session: Session, range: str = "") -> Listing:
-    """Shows the instructions that end at an address, eight where no count is given; without one it goes on backwards.
+    """Shows the instructions that end at an address, eight where no count is given.
 
-    Instructions have different lengths, so the way back is found by trying starts: from the function's
-    start where it is known, otherwise the one that most ways agree on.
+    Without an address it shows those before the place where u goes on, and leaves that place where it is.
+    Instructions have different lengths, so the way back is found by trying starts: the one that the
+    debugger takes.
     """
     target = session.dump
-    start = session.positions.get("ub", session.context.instruction_pointer) if not range else None
+    start = session.positions.get("u", session.context.instruction_pointer) if not range else None
     begin, count = parse_range(range, session.scope, _COUNT, 1, default_start=start)
-    found = instructions_before(target, begin, count)
-    if not found:
-        raise CommandError(f"ub: no code before {quoted(begin)}: {target.memory.explain(begin - 1)}")
-    session.positions["ub"] = found[0].address
     session.positions["u"] = begin
-    return listing(target, found)
+    found = instructions_before(target, begin, count)
+    if count > 0 and not found:
+        raise CommandError(
+            f"Unable to find valid previous instruction for '{session.line}': {_why_none(target, begin)}"
+        )
+    return listing(target, found, session.line)
+
+
+def _why_none(target: Target, address: int) -> str:
+    """Why no instruction ends at a virtual address."""
+    if address == 0:
+        return "nothing is below address 0"
+    before = address - 1
+    if target.memory.read_prefix(before, 1):
+        return f"none ends at {quoted(address)}"
+    return f"{quoted(before)}: {target.memory.explain(before)}"

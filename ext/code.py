@@ -16,9 +16,18 @@ LONGEST = {"x64": 15, "ARM64": 4}
 
 
 def name_of(target: Target, address: int) -> Optional[str]:
-    """The name of a virtual address as it stands in an operand, or None outside every module."""
+    """The name of a virtual address as it stands in an operand, or None outside every module.
+
+    In an image that was unloaded it is `<Unloaded_NAME>+0x10`.
+    """
     place = target.symbols.nearest(address)
-    return str(place) if place is not None else None
+    if place is not None:
+        return str(place)
+    for gone in target.unloaded_modules:
+        if gone.base <= address < gone.end:
+            displacement = address - gone.base
+            return f"<Unloaded_{gone.name}>" + (f"+0x{displacement:x}" if displacement else "")
+    return None
 
 
 def instruction_at(target: Target, address: int) -> Instruction:
