@@ -72,6 +72,11 @@ def random_operations(random: Random, is_trap: bool = False) -> List[Operation]:
     return operations
 
 
+def _frame_register(function: Function) -> Optional[str]:
+    operations = [operation for _, operation in function.code.operations]
+    return next((operation.register for operation in operations if isinstance(operation, SetFrame)), None)
+
+
 class RandomImage:
     """An image of `count` functions, the last ones handlers of traps; parts of some lie elsewhere."""
 
@@ -86,7 +91,9 @@ class RandomImage:
         self.epilogues: Dict[str, List[Step]] = {}
         self.functions = [self._function(f"F{number}", False) for number in range(count - 8)]
         self.traps = [self._function(f"T{number}", True) for number in range(8)]
-        self.parts = {function.name: self._part(function) for function in self.functions if self.random.random() < 0.2}
+        # Unwind data that is chained must name the same frame register, which the forge's does not: none of those.
+        whole = [function for function in self.functions if _frame_register(function) is None]
+        self.parts = {function.name: self._part(function) for function in whole if self.random.random() < 0.4}
 
     def _function(self, name: str, is_trap: bool) -> Function:
         code = Code().prologue(*random_operations(self.random, is_trap)).nop_to(RETURN_AT - 5).call("Leaf").nop(3)
@@ -165,7 +172,7 @@ class RandomImage:
 
     def _change_registers(self, stack: CallStack, function: Function) -> None:
         operations = [operation for _, operation in function.code.operations]
-        frame = next((operation.register for operation in operations if isinstance(operation, SetFrame)), None)
+        frame = _frame_register(function)
         for operation in operations:
             if isinstance(operation, (Push, Save)) and operation.register != frame:
                 stack.registers[operation.register] = self.random.getrandbits(64)
