@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Iterator, Optional, Union
 
 from dumpkit.commands.dt import NameList, Signature, TypeView, type_lines, understood, view
-from dumpkit.ddt_text import DdtDump
 from dumpkit.errors import CommandError
 from dumpkit.output import Line
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.type_request import USAGE
+from dumpkit.typetext.ddt import DdtDump
+from dumpkit.typetext.request import USAGE
 
 
 class Annotated(Record):

@@ -11,10 +11,10 @@ from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.symbols.types import FunctionType, RecordType, Type
 from dumpkit.target import FoundSymbol, Module
-from dumpkit.type_names import c_words, result_name
-from dumpkit.type_request import USAGE, TypeRequest, looks_like_address, parse
-from dumpkit.type_values import Reader, Value, reader_of
-from dumpkit.typeformat import TypeDump
+from dumpkit.typetext.dump import TypeDump
+from dumpkit.typetext.names import c_words, result_name
+from dumpkit.typetext.request import USAGE, TypeRequest, looks_like_address, parse
+from dumpkit.typetext.values import Reader, Value, reader_of
 
 _WILD = "*?"
 
@@ -155,7 +155,7 @@ def view(session: Session, request: TypeRequest) -> Union[TypeView, Signature, N
 
 
 def _listing(session: Session, request: TypeRequest) -> NameList:
-    from dumpkit.type_listing import ListedName, TypeListing, matching_types
+    from dumpkit.typetext.listing import ListedName, TypeListing, matching_types
     from dumpkit.wildcards import matcher
 
     symbols = session.dump.symbols

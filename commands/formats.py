@@ -78,8 +78,8 @@ def evaluate(session: Session, expression: str = "") -> Value:
 )
 def evaluate_cpp(session: Session, expression: str = "") -> Value:
     """Evaluates a C++ expression of integers: ?? 1+2. Numbers are decimal unless 0x or 0 stands before them."""
-    from dumpkit.cpp_expression import evaluate_cpp
     from dumpkit.expression import refuse_surplus
+    from dumpkit.expression.cpp import evaluate_cpp
 
     value, end = evaluate_cpp(expression, session.scope)
     refuse_surplus(expression, end)

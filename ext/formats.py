@@ -7,8 +7,7 @@ from struct import unpack
 from typing import Iterator, NamedTuple
 
 from dumpkit.clock import Zone, moment, session_time
-from dumpkit.numbers import quoted
-from dumpkit.operators import signed
+from dumpkit.numbers import quoted, signed
 
 _U64 = (1 << 64) - 1
 

@@ -6,3 +6,8 @@ from __future__ import annotations
 def quoted(value: int) -> str:
     """A 64-bit number with the back-tick of the engine's output: fffff804`7ba00000."""
     return f"{value >> 32 & 0xFFFFFFFF:08x}`{value & 0xFFFFFFFF:08x}"
+
+
+def signed(value: int) -> int:
+    """A number from 0 to 2**64 - 1 as two's complement."""
+    return value - (1 << 64) if value >> 63 else value

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 
 from dumpkit.defects import debugging, defect_line
 from dumpkit.errors import DumpkitError, ExpressionError
-from dumpkit.interrupts import Interrupts
 from dumpkit.output import Span, printable
+from dumpkit.prompt.interrupts import Interrupts
 from dumpkit.session import Session
 from dumpkit.terminal import is_dumb
 
 if TYPE_CHECKING:
-    from dumpkit.prompt import PromptReader
+    from dumpkit.prompt.reader import PromptReader
 
     Reader = Union[PromptReader, "PlainReader"]
 
@@ -49,10 +49,10 @@ def open_reader(session: Session, interrupts: Interrupts) -> Tuple[Reader, Optio
     if not sys.stdout.isatty():
         return PlainReader(interrupts), "the output is no terminal"
     try:
-        from dumpkit.prompt import PromptReader
+        from dumpkit.prompt.reader import PromptReader
     except ImportError as error:
         return PlainReader(interrupts), str(error)
-    from dumpkit.history import History, HistoryError, state_folder
+    from dumpkit.prompt.history import History, HistoryError, state_folder
 
     try:
         history: Optional[History] = History(state_folder() / "history")
@@ -111,7 +111,7 @@ class Repl:
             self._tell(f"History is not kept: {problem}", "warning")
 
     def _show_banner(self) -> None:
-        from dumpkit.banner import banner_lines
+        from dumpkit.prompt.banner import banner_lines
 
         # Line by line: the last ones may wait for a symbol server.
         for line in banner_lines(self.session):

@@ -11,9 +11,9 @@ from dumpkit.registers import Context
 from dumpkit.target import Target
 
 if TYPE_CHECKING:
+    from dumpkit.expression.scope import Scope
     from dumpkit.output import Line
     from dumpkit.registry import Command
-    from dumpkit.scope import Scope
 
 
 class Runner(Protocol):
@@ -131,7 +131,7 @@ class Session:
     @property
     def scope(self) -> Scope:
         """Where expressions find their names: the target's symbols, the current registers, the session's variables."""
-        from dumpkit.scope import BareScope, TargetScope
+        from dumpkit.expression.scope import BareScope, TargetScope
 
         if self.target is None:
             return BareScope(self.radix)

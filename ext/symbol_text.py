@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Optional
 
 from dumpkit.numbers import quoted
-from dumpkit.scalar_text import base_text, enumeration_text
 from dumpkit.symbols.types import (
     ArrayType,
     BaseType,
@@ -20,7 +19,8 @@ from dumpkit.symbols.types import (
     Type,
 )
 from dumpkit.target import FoundSymbol, Target
-from dumpkit.type_values import Reader, Value
+from dumpkit.typetext.scalar import base_text, enumeration_text
+from dumpkit.typetext.values import Reader, Value
 
 NO_PARAMETERS = "(<no parameter info>)"
 NO_TYPE = "= <no type information>"

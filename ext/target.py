@@ -18,8 +18,8 @@ from dumpkit.record import Record
 from dumpkit.registers import Architecture, Context
 
 if TYPE_CHECKING:
-    from dumpkit.lists import ListWalk
     from dumpkit.objects import BoundType
+    from dumpkit.objects.lists import ListWalk
     from dumpkit.symbols.module_image import ModuleImage
     from dumpkit.symbols.search import SymbolSearch
     from dumpkit.symbols.symbol_file import SymbolFile
@@ -332,7 +332,7 @@ class Target(ABC):
 
     def list(self, head: int, type: str, member: str, limit: int = 100_000, strict: bool = False) -> ListWalk:
         """The records of a kernel list: `head` is the virtual address of its head, `member` the link in `type`."""
-        from dumpkit.lists import ListWalk
+        from dumpkit.objects.lists import ListWalk
 
         return ListWalk(self.type(type), head, member, limit, strict)
 

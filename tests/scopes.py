@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Optional
 
 from dumpkit.errors import RegisterError, SymbolError
-from dumpkit.scope import Scope
+from dumpkit.expression.scope import Scope
 
 from tests.flat_memory import FlatMemory
 

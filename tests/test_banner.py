@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import List
 
-from dumpkit.banner import banner_lines
 from dumpkit.output import plain
+from dumpkit.prompt.banner import banner_lines
 from dumpkit.session import Session
 
 from tests.made_target import MadeTarget

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Iterator, List, Optional
 
 import pytest
-from dumpkit.completion import LIMIT, Completion
 from dumpkit.dispatcher import load_all
+from dumpkit.prompt.completion import LIMIT, Completion
 from dumpkit.registry import HOLDS, REGISTERED, Expression, Option, Switch, Word, command
 from dumpkit.target import Target
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from dumpkit.cpp_expression import DEPTH_LIMIT, evaluate_cpp
 from dumpkit.errors import ExpressionError
-from dumpkit.scope import BareScope
+from dumpkit.expression.cpp import DEPTH_LIMIT, evaluate_cpp
+from dumpkit.expression.scope import BareScope
 
 from tests.scopes import MadeScope
 

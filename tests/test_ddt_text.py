@@ -3,11 +3,11 @@ from __future__ import annotations
 import struct
 from typing import List, Optional
 
-from dumpkit.ddt_text import DdtDump
 from dumpkit.symbols.types import Type
-from dumpkit.type_request import parse
-from dumpkit.type_values import Reader, Value
-from dumpkit.typeformat import TypeDump
+from dumpkit.typetext.ddt import DdtDump
+from dumpkit.typetext.dump import TypeDump
+from dumpkit.typetext.request import parse
+from dumpkit.typetext.values import Reader, Value
 
 from tests.flat_memory import FlatMemory
 from tests.typeformat import lab

@@ -6,8 +6,8 @@ from typing import Dict, List, Tuple
 import pytest
 from dumpkit.errors import ExpressionError, MemoryReadError, RegisterError, SymbolError
 from dumpkit.expression import evaluate, evaluate_prefix, parse_expression, refuse_surplus
+from dumpkit.expression.scope import BareScope
 from dumpkit.numbers import quoted
-from dumpkit.scope import BareScope
 
 from tests.scopes import MadeScope
 

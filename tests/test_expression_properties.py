@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dumpkit.cpp_expression import evaluate_cpp
 from dumpkit.errors import ExpressionError
 from dumpkit.expression import evaluate, evaluate_prefix, read_range
-from dumpkit.operators import signed
-from dumpkit.scope import BareScope
+from dumpkit.expression.cpp import evaluate_cpp
+from dumpkit.expression.scope import BareScope
+from dumpkit.numbers import signed
 from dumpkit.wildcards import matches
 from hypothesis import given, settings
 from hypothesis import strategies as st

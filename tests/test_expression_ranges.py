@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from dumpkit.errors import ExpressionError
 from dumpkit.expression import parse_range, read_range
-from dumpkit.scope import BareScope
+from dumpkit.expression.scope import BareScope
 
 from tests.scopes import MadeScope
 

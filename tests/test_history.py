@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from dumpkit.history import LARGEST, History, HistoryError, state_folder
+from dumpkit.prompt.history import LARGEST, History, HistoryError, state_folder
 
 
 def test_the_state_folder_follows_each_systems_rule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

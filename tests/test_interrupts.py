@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from dumpkit.interrupts import Interrupts
+from dumpkit.prompt.interrupts import Interrupts
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows gives a process no way to send itself Ctrl-C alone")
 

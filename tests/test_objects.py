@@ -5,8 +5,8 @@ import time
 
 import pytest
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
-from dumpkit.lists import COMPLETE, ListWalk
 from dumpkit.objects import Array, BoundType, EnumValue, MemberError, Record, Space
+from dumpkit.objects.lists import COMPLETE, ListWalk
 from dumpkit.symbols.isf import IsfFile
 from dumpkit.symbols.types import BaseType, Member, RecordType
 

@@ -10,9 +10,9 @@ from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf import IsfFile
 from dumpkit.symbols.types import Type
 from dumpkit.target import Module, SymbolLocation, Symbols, Target
-from dumpkit.type_request import parse
-from dumpkit.type_values import Value, reader_of
-from dumpkit.typeformat import TypeDump
+from dumpkit.typetext.dump import TypeDump
+from dumpkit.typetext.request import parse
+from dumpkit.typetext.values import Value, reader_of
 
 from tests.shared import SYMBOLS, dump, needs_shared
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 import pytest
-from dumpkit.history import History
-from dumpkit.interrupts import Interrupts
 from dumpkit.output import plain
-from dumpkit.prompt import PromptReader
+from dumpkit.prompt.history import History
+from dumpkit.prompt.interrupts import Interrupts
+from dumpkit.prompt.reader import PromptReader
 from dumpkit.repl import PlainReader, Repl, open_reader
 from dumpkit.session import Session
 from prompt_toolkit.application import create_app_session
@@ -265,7 +265,7 @@ def test_a_completion_with_a_defect_offers_nothing(monkeypatch: pytest.MonkeyPat
     def broken(self: object, line: str) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("dumpkit.completion.Completion.candidates", broken)
+    monkeypatch.setattr("dumpkit.prompt.completion.Completion.candidates", broken)
     assert list(completer.get_completions(Document("vertar"), CompleteEvent())) == []
 
 
@@ -282,7 +282,7 @@ def test_a_dumb_terminal_gets_plain_input(monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_prompt_toolkit_input_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stdout", _Terminal())
-    monkeypatch.setitem(__import__("sys").modules, "dumpkit.prompt", None)
+    monkeypatch.setitem(__import__("sys").modules, "dumpkit.prompt.reader", None)
     reader, reason = open_reader(session(), Interrupts())
     assert isinstance(reader, PlainReader)
     assert reason is not None
@@ -299,7 +299,7 @@ def test_plain_input_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_prompt_toolkit_is_imported_for_a_prompt_only() -> None:
-    code = "import sys, dumpkit.cli, dumpkit.repl, dumpkit.banner; sys.exit('prompt_toolkit' in sys.modules)"
+    code = "import sys, dumpkit.cli, dumpkit.repl, dumpkit.prompt.banner; sys.exit('prompt_toolkit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,9 +6,9 @@ import pytest
 from dumpkit.dump import open_dump
 from dumpkit.errors import DumpkitError, ExpressionError, RegisterError, SymbolError
 from dumpkit.expression import evaluate
+from dumpkit.expression.scope import BareScope, TargetScope
 from dumpkit.formats import evaluation
 from dumpkit.registers import ARM64, X64, Context
-from dumpkit.scope import BareScope, TargetScope
 
 from tests.made_target import AMDPPM, NT, MadeTarget
 from tests.shared import REFERENCE, dump, needs_shared

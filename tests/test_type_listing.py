@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from dumpkit.symbols.isf import IsfFile
-from dumpkit.type_listing import ListedName, TypeListing, matching_types
-from dumpkit.type_request import parse
+from dumpkit.typetext.listing import ListedName, TypeListing, matching_types
+from dumpkit.typetext.request import parse
 
 from tests.symbols import isf_tables as tables
 

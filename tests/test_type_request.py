@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from dumpkit.errors import CommandError
-from dumpkit.type_request import DEFAULT_DEPTH, DEPTH_LIMIT, Step, parse, parse_field
+from dumpkit.typetext.request import DEFAULT_DEPTH, DEPTH_LIMIT, Step, parse, parse_field
 from hypothesis import given
 from hypothesis import strategies as st
 

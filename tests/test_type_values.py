@@ -4,9 +4,9 @@ import json
 import struct
 
 import pytest
-from dumpkit.type_request import parse
-from dumpkit.type_values import NARROW_LIMIT, WIDE_LIMIT, Reader, Value, hexadecimal, read_string, visible
-from dumpkit.typeformat import LIST_LIMIT, NOTHING_FOUND, TypeDump
+from dumpkit.typetext.dump import LIST_LIMIT, NOTHING_FOUND, TypeDump
+from dumpkit.typetext.request import parse
+from dumpkit.typetext.values import NARROW_LIMIT, WIDE_LIMIT, Reader, Value, hexadecimal, read_string, visible
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,7 +108,7 @@ def test_a_list_ends_at_null_at_its_start_and_at_its_bound(monkeypatch):
         lines = dumped("Node id -l Next 1000", memory)
         assert [line for line in lines if "id" in line] == ["   +0x000 id : 0n1", "   +0x000 id : 0n2"]
         assert lines[:2] == ["Next at 0x00000000`00001000", "-" * 45]
-    monkeypatch.setattr("dumpkit.typeformat.LIST_LIMIT", 1)
+    monkeypatch.setattr("dumpkit.typetext.dump.LIST_LIMIT", 1)
     assert sum("id" in line for line in dumped("Node id -l Next 1000", loops)) == 1
     assert LIST_LIMIT > 1000
 

@@ -23,7 +23,7 @@ from dumpkit.symbols.types import (
     RecordType,
     Type,
 )
-from dumpkit.type_values import Reader
+from dumpkit.typetext.values import Reader
 
 from tests.flat_memory import FlatMemory
 

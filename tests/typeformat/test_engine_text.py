@@ -4,9 +4,9 @@ import re
 from typing import List
 
 import pytest
-from dumpkit.type_request import parse
-from dumpkit.type_values import Value
-from dumpkit.typeformat import TypeDump
+from dumpkit.typetext.dump import TypeDump
+from dumpkit.typetext.request import parse
+from dumpkit.typetext.values import Value
 
 from tests.typeformat import lab
 

@@ -11,9 +11,9 @@ import re
 from typing import Callable, Dict, NamedTuple, Tuple
 
 from dumpkit.errors import ExpressionError, RegisterError
-from dumpkit.evaluator import Evaluator
-from dumpkit.scope import PSEUDO_REGISTERS, Scope
-from dumpkit.tokens import read_characters, skip_space
+from dumpkit.expression.evaluator import Evaluator
+from dumpkit.expression.scope import PSEUDO_REGISTERS, Scope
+from dumpkit.expression.tokens import read_characters, skip_space
 
 #: How deep brackets and conditions may nest.
 DEPTH_LIMIT = 64

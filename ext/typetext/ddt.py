@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Callable, Iterator, NamedTuple, Optional
 
-from dumpkit.scalar_text import base_text, bitfield_text
 from dumpkit.symbols.types import BaseType, BitfieldType, PointerType, RecordType, Type
-from dumpkit.type_values import MemberValue, Value
-from dumpkit.typeformat import Scope, TypeDump, TypeText
+from dumpkit.typetext.dump import Scope, TypeDump, TypeText
+from dumpkit.typetext.scalar import base_text, bitfield_text
+from dumpkit.typetext.values import MemberValue, Value
 
 NAME_WIDTH = 20
 RULE = "=" * 82

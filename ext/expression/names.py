@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 from dumpkit.errors import AmbiguousNameError, AmbiguousSymbolError, ExpressionError, RegisterError, SymbolError
-from dumpkit.scope import PSEUDO_REGISTERS, Scope
-from dumpkit.tokens import MEMBER, U64_MASK, WORD, after_bang, read_number, template_end, word_end
+from dumpkit.expression.scope import PSEUDO_REGISTERS, Scope
+from dumpkit.expression.tokens import MEMBER, U64_MASK, WORD, after_bang, read_number, template_end, word_end
 
 #: A value and the place behind the words that it was read from.
 Found = Tuple[int, int]

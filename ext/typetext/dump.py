@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from dumpkit.numbers import quoted
-from dumpkit.scalar_text import base_text, bitfield_text, enumeration_text, enumerator_text
 from dumpkit.symbols.types import (
     ArrayType,
     BaseType,
@@ -23,10 +22,11 @@ from dumpkit.symbols.types import (
     RecordType,
     Type,
 )
-from dumpkit.type_names import described, described_enum, lead, result_name, type_text
-from dumpkit.type_request import DEFAULT_COUNT, FieldPath, TypeRequest
-from dumpkit.type_values import MemberValue, Value
-from dumpkit.type_walk import element_of, following, indexed, matches, pointed, record_of
+from dumpkit.typetext.names import described, described_enum, lead, result_name, type_text
+from dumpkit.typetext.request import DEFAULT_COUNT, FieldPath, TypeRequest
+from dumpkit.typetext.scalar import base_text, bitfield_text, enumeration_text, enumerator_text
+from dumpkit.typetext.values import MemberValue, Value
+from dumpkit.typetext.walk import element_of, following, indexed, matches, pointed, record_of
 
 #: `-l` ends after so many elements.
 LIST_LIMIT = 100_000

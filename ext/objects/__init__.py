@@ -18,13 +18,13 @@ import re
 from struct import Struct, error
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 
-from dumpkit.decoding import Decoder, EnumValue, decoder
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
+from dumpkit.objects.decoding import Decoder, EnumValue, decoder
 from dumpkit.symbols.types import ArrayType, BaseType, EnumType, PointerType, RecordType, Type
 
 if TYPE_CHECKING:
-    from dumpkit.lists import ListWalk
+    from dumpkit.objects.lists import ListWalk
 
 #: A record up to this size is read at once; a larger one member by member.
 WHOLE_READ = 0x1000
@@ -188,7 +188,7 @@ class Record:
 
     def iterate(self, type: str, member: str, limit: int = 100_000, strict: bool = False) -> ListWalk:
         """The records of a list that this _LIST_ENTRY (or _SINGLE_LIST_ENTRY) heads; see `ListWalk`."""
-        from dumpkit.lists import ListWalk
+        from dumpkit.objects.lists import ListWalk
 
         return ListWalk(BoundType(self._space, self._space.find_type(type)), self.address, member, limit, strict)
 

@@ -141,7 +141,7 @@ class Completion:
             yield Candidate(place, name, self._value(name))
 
     def _pseudo_registers(self, typed: str, place: int) -> Iterator[Candidate]:
-        from dumpkit.scope import PSEUDO_REGISTERS
+        from dumpkit.expression.scope import PSEUDO_REGISTERS
 
         for name, _ in _beginning(dict.fromkeys(sorted(PSEUDO_REGISTERS)), typed):
             yield Candidate(place, name)

@@ -9,10 +9,10 @@ from collections import deque
 from threading import Lock
 from typing import Deque, Iterable, Iterator, Optional
 
-from dumpkit.completion import Completion
 from dumpkit.defects import debugging
-from dumpkit.history import History, HistoryError
 from dumpkit.output import Span, ansi, plain, printable
+from dumpkit.prompt.completion import Completion
+from dumpkit.prompt.history import History, HistoryError
 from dumpkit.session import Session
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.completion import CompleteEvent, Completer

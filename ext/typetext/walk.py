@@ -7,8 +7,8 @@ from typing import Optional, Sequence, Tuple
 
 from dumpkit.memory import U64_MASK
 from dumpkit.symbols.types import ArrayType, PointerType, RecordType, Type
-from dumpkit.type_request import Step
-from dumpkit.type_values import Value
+from dumpkit.typetext.request import Step
+from dumpkit.typetext.values import Value
 
 
 def element_of(type: Type) -> Type:

@@ -6,7 +6,7 @@ import re
 from typing import Iterator, List, NamedTuple, Sequence
 
 from dumpkit.symbols.symbol_file import SymbolFile
-from dumpkit.type_request import TypeRequest
+from dumpkit.typetext.request import TypeRequest
 
 
 class ListedName(NamedTuple):

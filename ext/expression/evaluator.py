@@ -5,12 +5,30 @@ from __future__ import annotations
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import ExpressionError, MemoryReadError
-from dumpkit.functions import ARGUMENTS, COMPARISONS, VALID_LIMIT, compare, entry_point, is_readable, read_strings
+from dumpkit.expression.functions import (
+    ARGUMENTS,
+    COMPARISONS,
+    VALID_LIMIT,
+    compare,
+    entry_point,
+    is_readable,
+    read_strings,
+)
+from dumpkit.expression.names import Found, read_global, read_marked, read_name, read_register
+from dumpkit.expression.operators import (
+    BINARY,
+    DIVISIONS,
+    OPEN,
+    PRECEDENCE,
+    PRODUCT,
+    READS,
+    UNARY,
+    UNARY_WORDS,
+    operator_at,
+)
+from dumpkit.expression.scope import Scope
+from dumpkit.expression.tokens import U64_MASK, closing_parenthesis, is_word, read_characters, skip_space, word_end
 from dumpkit.memory import AddressSpace
-from dumpkit.names import Found, read_global, read_marked, read_name, read_register
-from dumpkit.operators import BINARY, DIVISIONS, OPEN, PRECEDENCE, PRODUCT, READS, UNARY, UNARY_WORDS, operator_at
-from dumpkit.scope import Scope
-from dumpkit.tokens import U64_MASK, closing_parenthesis, is_word, read_characters, skip_space, word_end
 
 #: Characters that an operand cannot start with, but that mean something in an expression.
 _NO_OPERAND = frozenset("*/%<>=&^|:),];")

@@ -10,7 +10,7 @@ from dumpkit.symbols.types import (
     BitfieldType,
     EnumType,
 )
-from dumpkit.type_values import Value, hexadecimal, is_visible
+from dumpkit.typetext.values import Value, hexadecimal, is_visible
 
 
 def base_text(number: Union[int, float, None], type: BaseType) -> str:

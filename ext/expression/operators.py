@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Optional
 
-from dumpkit.tokens import is_word
+from dumpkit.expression.tokens import is_word
+from dumpkit.numbers import signed
 
 #: Precedence of what stands before a value, of the strongest operators between two, and of an open bracket.
 UNARY = 5
@@ -30,11 +31,6 @@ READS = {"by": 1, "wo": 2, "dwo": 4, "qwo": 8, "poi": 8, "$pby": 1, "$pwo": 2, "
 UNARY_WORDS = frozenset(("not", "hi", "low", *READS))
 
 DIVISIONS = frozenset(("/", "%", "mod"))
-
-
-def signed(value: int) -> int:
-    """A number from 0 to 2**64 - 1 as two's complement."""
-    return value - (1 << 64) if value >> 63 else value
 
 
 def _divide(left: int, right: int) -> int:

@@ -11,10 +11,10 @@ import re
 from typing import Optional, Tuple
 
 from dumpkit.errors import ExpressionError
-from dumpkit.evaluator import MISSING, Evaluator
-from dumpkit.operators import signed
-from dumpkit.scope import Scope
-from dumpkit.tokens import U64_MASK, skip_space
+from dumpkit.expression.evaluator import MISSING, Evaluator
+from dumpkit.expression.scope import Scope
+from dumpkit.expression.tokens import U64_MASK, skip_space
+from dumpkit.numbers import signed
 
 #: Longest range in bytes without `L?`: longer ones are typing errors, as a rule.
 RANGE_LIMIT = 0x1000_0000
@@ -61,7 +61,7 @@ def parse_expression(text: str, scope: Scope, position: int = 0, missing: str = 
 
 
 def _read_cpp(text: str, scope: Scope, position: int) -> Tuple[int, int]:
-    from dumpkit.cpp_expression import evaluate_cpp
+    from dumpkit.expression.cpp import evaluate_cpp
 
     value, end = evaluate_cpp(text, scope, position)
     return value.number, end

@@ -1,0 +1,1 @@
+"""The prompt: reading lines with completion and history, on prompt_toolkit."""

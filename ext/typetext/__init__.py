@@ -1,0 +1,1 @@
+"""Types and typed memory as text: what `dt` and `ddt` print."""
