@@ -74,7 +74,7 @@ def _named(session: Session, names: str) -> SomeRegisters:
     render=registers_lines,
 )
 def r(session: Session, names: str = "") -> object:
-    """Shows the registers of the current context (see ~Ns, .trap, .cxr, .frame), and the instruction it stands at."""
+    """Shows the registers of the current processor (see ~Ns), and the instruction that it stands at."""
     if names:
         return _named(session, names)
     context = session.context

@@ -88,7 +88,9 @@ def _arguments(frame: StackFrame) -> str:
 
 def _frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str) -> Line:
     pieces: List[Union[str, Span]] = [f"{frame.number:02x} "] if "n" in options else []
-    site = Span(frame.call_site, "symbol", f"u {frame.instruction:x}")
+    # kc names functions only, without the distance into them.
+    name = frame.call_site.rpartition("+0x")[0] or frame.call_site if "c" in options else frame.call_site
+    site = Span(name, "symbol", f"u {frame.instruction:x}")
     if "c" in options:
         return (*pieces, site)
     if "f" in options:
@@ -114,7 +116,7 @@ def stack_lines(result: StackTrace) -> Iterator[Line]:
         yield _frame_line(frame, previous, result._options)
         previous = frame
     for way, meaning in _LEGEND.items():
-        if any(frame.found_by == way for frame in result.frames):
+        if "c" not in result._options and any(frame.found_by == way for frame in result.frames):
             yield (Span(meaning, "dim"),)
 
 
@@ -127,7 +129,7 @@ def stack_lines(result: StackTrace) -> Iterator[Line]:
     glued=True,
 )
 def k(session: Session, query: str = "") -> StackTrace:
-    """Shows the stack of the current processor, or of the context that .trap, .cxr or .thread made current.
+    """Shows the stack of the current processor (see ~Ns).
 
     n  frame numbers        b  arguments instead of Child-SP   v  arguments and Child-SP
     f  size of each frame   c  call sites only                 L  no source lines
