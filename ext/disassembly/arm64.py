@@ -12,7 +12,8 @@ import re
 from typing import List, Optional, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoder
-from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames, tick
+from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
+from dumpkit.numbers import quoted
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -90,7 +91,7 @@ class Arm64Disassembler:
         printed = [_operand(part) for part in parts]
         if target is not None:
             known = symbols(target) if symbols is not None else None
-            printed[-1] = f"{known} ({tick(target)})" if known else tick(target)
+            printed[-1] = f"{known} ({quoted(target)})" if known else quoted(target)
         operands = ",".join(printed)
         memory = _memory(name, found.operands, target, parts)
         flow, register = _flow(name, parts)

@@ -17,9 +17,10 @@ import re
 from typing import Callable, Dict, Optional
 
 from dumpkit.disassembly import masm
-from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames, tick
+from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
 from dumpkit.errors import RegisterError
 from dumpkit.memory import AddressSpace
+from dumpkit.numbers import quoted
 from dumpkit.registers import Context
 
 _OFFSET = re.compile(r"\+0x[0-9a-f]+$")
@@ -66,7 +67,7 @@ class _Zeroed(Context):
 
 def _place(address: int, symbols: Optional[SymbolNames]) -> str:
     known = symbols(address) if symbols is not None else None
-    return f"{known} ({tick(address)})" if known else tick(address)
+    return f"{known} ({quoted(address)})" if known else quoted(address)
 
 
 def _memory_note(
@@ -90,8 +91,8 @@ def _memory_note(
         value = f"{content:0{2 * size}x}"
         known = symbols(content) if size == 8 and symbols is not None else None
         if known and not _OFFSET.search(known):
-            value = f"{{{known} ({tick(content)})}}"
-    return f" {segment}{selector}:{tick(address)}={value}"
+            value = f"{{{known} ({quoted(content)})}}"
+    return f" {segment}{selector}:{quoted(address)}={value}"
 
 
 _SILENT = ("lea", "nop", "invlpg", "prefetch", "clflush", "clwb", "xsave", "xrstor", "cldemote")

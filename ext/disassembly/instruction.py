@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple
 
+from dumpkit.numbers import quoted
+
 if TYPE_CHECKING:
     from dumpkit.registers import Context
 
@@ -11,11 +13,6 @@ if TYPE_CHECKING:
 SymbolNames = Callable[[int], Optional[str]]
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
-
-
-def tick(address: int) -> str:
-    """A 64-bit address as the engine prints it: two halves of eight digits with a back-tick between."""
-    return f"{address >> 32:08x}`{address & 0xFFFFFFFF:08x}"
 
 
 class MemoryOperand(NamedTuple):
@@ -117,4 +114,4 @@ class Instruction(NamedTuple):
 
     def line(self) -> str:
         """The line of `u`: address, bytes, mnemonic, operands."""
-        return f"{tick(self.address)} {self.text}"
+        return f"{quoted(self.address)} {self.text}"

@@ -11,7 +11,8 @@ from typing import List, Optional, Tuple
 
 from dumpkit.disassembly import masm
 from dumpkit.disassembly.capstone_library import Decoder
-from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames, tick
+from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
+from dumpkit.numbers import quoted
 
 #: The longest instruction, in bytes.
 MAX_SIZE = 15
@@ -85,7 +86,7 @@ class _Spelling:
         name, parts = self._respell(name, operands.split(", ") if operands else [])
         flow = self._flow(name, parts)
         if self.target is not None:
-            printed = self._name(self.target) or tick(self.target)
+            printed = self._name(self.target) or quoted(self.target)
         else:
             size = self._size(parts)
             printed = ",".join([self._operand(name, part, parts, size) for part in parts])
@@ -181,7 +182,7 @@ class _Spelling:
                 return ""
             offset = value - _SHARED_USER_DATA
             known = f"SharedUserData+0x{offset:x}" if offset else "SharedUserData"
-        return f"{known} ({tick(value)})"
+        return f"{known} ({quoted(value)})"
 
     def _memory(self, name: str, match: re.Match[str], parts: List[str]) -> str:
         word, segment, inner, rest = match.groups()
@@ -224,7 +225,7 @@ class _Spelling:
         width = 32 if 0x67 in self.encoding.prefixes else 64
         if base in ("rip", "eip"):
             target = (self.address + len(self.raw) + displacement) & _U64
-            return MemoryOperand("", "", "", 1, target, 0, width), f"[{self._name(target) or tick(target)}]"
+            return MemoryOperand("", "", "", 1, target, 0, width), f"[{self._name(target) or quoted(target)}]"
         if not printed:
             return self._absolute(displacement, width)
         operand = MemoryOperand("", base, index, scale, displacement, 0, width)

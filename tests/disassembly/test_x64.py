@@ -6,7 +6,8 @@ from typing import List, Optional
 
 import pytest
 from dumpkit.disassembly import disassembler
-from dumpkit.disassembly.instruction import Instruction, MemoryOperand, tick
+from dumpkit.disassembly.instruction import Instruction, MemoryOperand
+from dumpkit.numbers import quoted
 from dumpkit.registers import X64
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,4 +179,4 @@ def test_any_bytes_give_an_instruction_of_their_beginning(code: bytes, address: 
     assert code.startswith(found.raw)
     assert found.size <= 15
     assert (found.size > 0) == bool(code)
-    assert found.line().startswith(tick(address))
+    assert found.line().startswith(quoted(address))
