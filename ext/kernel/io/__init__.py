@@ -1,0 +1,1 @@
+"""The I/O system: IRPs, device and driver objects, files."""

@@ -1,0 +1,1 @@
+"""Pool: which allocation an address belongs to, in classic pool and in the segment heap."""

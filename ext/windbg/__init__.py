@@ -1,0 +1,1 @@
+"""dumpkit inside WinDbg: a target over the debugger's own engine, through pykd."""
