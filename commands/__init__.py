@@ -17,6 +17,7 @@ _MODULES: Dict[str, str] = {
     "dt": "dt",
     "formats": ".formats ? ??",
     "help": "help .help hh .hh",
+    "irql": "irql",
     "ln": "ln",
     "modules": "lm",
     "processors": "~",
