@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List, Sequence
 
 from dumpkit.dump import open_dump
 from dumpkit.dump.check import DumpCheck, check_dump
-from dumpkit.errors import DumpkitError
+from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Output, Span, data
 
@@ -43,6 +43,16 @@ def _check_data(found: DumpCheck) -> Dict[str, object]:
         code, parameters = found.bugcheck
         record["bugcheck"] = data({"code": Hex(code), "arguments": [Hex(parameter) for parameter in parameters]})
     return record
+
+
+def main(words: Sequence[str], output: Output) -> int:
+    """The call `dumpkit check FILE... [--json]`; the exit status. Raises CommandError with the usage."""
+    usage = "dumpkit check FILE... [--json]"
+    unknown = [word for word in words if word.startswith("-") and word != "--json"]
+    files = [word for word in words if not word.startswith("-")]
+    if unknown or not files:
+        raise CommandError(f"unknown option {unknown[0]}" if unknown else "the path of a dump is missing", usage)
+    return run_check(files, output, "--json" in words)
 
 
 def run_check(files: Sequence[str], output: Output, as_data: bool) -> int:

@@ -7,7 +7,7 @@ from os import devnull
 from typing import List, NoReturn, Optional, Sequence
 
 from dumpkit import __version__
-from dumpkit.errors import CommandError, DumpkitError, ExpressionError, UnwritableError
+from dumpkit.errors import DumpkitError, ExpressionError, UnwritableError
 from dumpkit.options import Options, help_text, read_options
 from dumpkit.output import Output, printable
 from dumpkit.session import Session
@@ -16,22 +16,11 @@ from dumpkit.session import Session
 #: count an interrupt and a closed pipe.
 FAILED, UNUSABLE, DEFECT, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
-
-def find_dump(path: str) -> str:
-    """The dump that a path names: itself, or the only one in a folder. Raises CommandError."""
-    from os import listdir
-    from os.path import expanduser, isdir, join
-
-    folder = expanduser(path)
-    if not isdir(folder):
-        return folder
-    try:
-        found = sorted(name for name in listdir(folder) if name.lower().endswith(".dmp"))
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
-    if len(found) != 1:
-        raise CommandError(f"{path} is a folder with {len(found)} files named *.dmp; name the dump itself")
-    return join(folder, found[0])
+#: First word of a call that is about no single dump's session -> the module whose `main(words, output)` gives its exit
+#: status.
+SUBCOMMANDS = {
+    "check": "dumpkit.check",
+}
 
 
 def open_session(options: Options) -> Session:
@@ -40,7 +29,7 @@ def open_session(options: Options) -> Session:
     from dumpkit.dump import open_dump
     from dumpkit.terminal import shows_colour
 
-    target = open_dump(find_dump(options.dump), symbol_path=options.symbols, offline=options.offline)
+    target = open_dump(options.dump, symbol_path=options.symbols, offline=options.offline)
     search = target.symbols.search if sys.stderr.isatty() else None
     if search is not None:
         from dumpkit.symbols.progress import TerminalProgress
@@ -114,25 +103,17 @@ def _run_script(session: Session, path: str, echo: bool) -> int:
     return 0
 
 
-def _without_dump(words: Sequence[str]) -> Optional[int]:
-    """The calls whose first word is no dump: `help`, `check FILE`; None for any other."""
+def _subcommand(words: Sequence[str]) -> Optional[int]:
+    """Run the call whose first word is no dump (`help`, `check FILE` …); None for any other."""
     if words[:1] == ["help"]:
         return _alone("help " + " ".join(words[1:]))
-    if words[:1] == ["check"]:
-        from dumpkit.check import run_check
+    module = SUBCOMMANDS.get(words[0]) if words else None
+    if module is None:
+        return None
+    from importlib import import_module
 
-        return run_check([find_dump(path) for path in _check_files(words[1:])], Output(sys.stdout), "--json" in words)
-    return None
-
-
-def _check_files(words: Sequence[str]) -> List[str]:
-    """The files that `dumpkit check` is asked about. Raises CommandError with the usage."""
-    usage = "dumpkit check FILE... [--json]"
-    unknown = [word for word in words if word.startswith("-") and word != "--json"]
-    files = [word for word in words if not word.startswith("-")]
-    if unknown or not files:
-        raise CommandError(f"unknown option {unknown[0]}" if unknown else "the path of a dump is missing", usage)
-    return files
+    status: int = import_module(module).main(words[1:], Output(sys.stdout))
+    return status
 
 
 def _alone(line: str) -> int:
@@ -147,9 +128,9 @@ def _alone(line: str) -> int:
 def _run(words: List[str]) -> int:
     session: Optional[Session] = None
     try:
-        special = _without_dump(words)
-        if special is not None:
-            return special
+        status = _subcommand(words)
+        if status is not None:
+            return status
         options = read_options(words)
         if options.help or options.version:
             sys.stdout.write(help_text() if options.help else f"dumpkit {__version__}\n")
@@ -173,7 +154,7 @@ def _run(words: List[str]) -> int:
             session.output.flush()
             session.close_log()
             if session.target is not None:
-                session.target.symbols.close()
+                session.target.close()
 
 
 def _run_piped(session: Session) -> int:

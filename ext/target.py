@@ -68,6 +68,16 @@ class Bugcheck(NamedTuple):
     parameters: Tuple[int, int, int, int]
 
 
+class ExceptionRecord(NamedTuple):
+    """EXCEPTION_RECORD64 (winnt.h). `record` (the next record's) and `address` are virtual addresses."""
+
+    code: int
+    flags: int
+    record: int
+    address: int
+    parameters: Tuple[int, ...]
+
+
 class System(Record):
     """What the target says of itself. Fields that it lacks are None; nothing is guessed."""
 
@@ -255,6 +265,11 @@ class Target(ABC):
         """The loaded images, ascending by base address."""
 
     @property
+    def last_exception(self) -> Optional[ExceptionRecord]:
+        """The exception that stopped the target, or None where it does not say."""
+        return None
+
+    @property
     @abstractmethod
     def unloaded_modules(self) -> Sequence[UnloadedModule]:
         """The unloaded images, newest first as the debugger lists them."""
@@ -339,6 +354,10 @@ class Target(ABC):
     def _find_type(self, name: str) -> Type:
         module, _, bare = name.rpartition("!")
         return self.symbols.type(bare, module or None)
+
+    def close(self) -> None:
+        """Let go of what the target holds open: its symbol files, at least."""
+        self.symbols.close()
 
     def module_at(self, address: int) -> Optional[Module]:
         """The loaded image that holds a virtual address, or None."""

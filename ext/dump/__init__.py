@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
+from dumpkit.errors import DumpkitError
+
 if TYPE_CHECKING:
     from dumpkit.dump.target import DumpTarget
 
 
+def find_dump(path: str) -> str:
+    """The dump that a path names: itself, or the only one in a folder. Raises DumpkitError."""
+    from os import listdir
+    from os.path import expanduser, isdir, join
+
+    folder = expanduser(path)
+    if not isdir(folder):
+        return folder
+    try:
+        found = sorted(name for name in listdir(folder) if name.lower().endswith(".dmp"))
+    except OSError as error:
+        raise DumpkitError(f"{path} cannot be read: {error.strerror}") from error
+    if len(found) != 1:
+        raise DumpkitError(f"{path} is a folder with {len(found)} files named *.dmp; name the dump itself")
+    return join(folder, found[0])
+
+
 def open_dump(path: str, symbol_path: Optional[str] = None, offline: bool = False) -> DumpTarget:
-    """Open the 64-bit kernel dump at a path; only its header is read (and a bitmap dump's bitmap).
+    """Open the 64-bit kernel dump at a path, or the only one in a folder.
+
+    Only its header is read (and a bitmap dump's bitmap).
 
     `symbol_path` and `offline` say where the target's symbols are to be looked for later. A damaged dump
     gives what there is, and its `notes` say what is missing. Raises DumpkitError for a file that cannot be
@@ -18,6 +39,7 @@ def open_dump(path: str, symbol_path: Optional[str] = None, offline: bool = Fals
     from dumpkit.dump.header import TRIAGE, parse_header
     from dumpkit.dump.mapping import map_file
 
+    path = find_dump(path)
     view = map_file(path)
     header = parse_header(view)
     target: DumpTarget
