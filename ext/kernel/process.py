@@ -1,0 +1,248 @@
+"""Processes: the EPROCESS, its threads and its address space.
+
+Members are asked of the kernel's own types; PsActiveProcessHead's list and the lists of threads are those that
+Windows Internals (part 1, chapter 3) describes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Iterator, Optional, Union
+
+from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
+from dumpkit.memory import U64_MASK, AddressSpace
+from dumpkit.objects import MemberError
+from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.thread import Thread
+    from dumpkit.objects.lists import ListWalk
+
+#: DISPATCHER_HEADER.Type of a process (_KOBJECTS: ProcessObject).
+PROCESS_OBJECT = 3
+
+#: No Windows has more of them.
+MOST_PROCESSES = 100_000
+MOST_THREADS = 100_000
+
+
+class Process:
+    """An EPROCESS at a virtual address; nothing is read before it is asked for.
+
+    Properties raise MemoryReadError where the process's memory is missing and SymbolError where the kernel's
+    symbols lack what they need; those that give None say so.
+    """
+
+    def __init__(self, target: Target, address: int) -> None:
+        self.target = target
+        self.address = int(address) & U64_MASK
+        self._record: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Process) and (self.target, self.address) == (other.target, other.address)
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"Process at {self.address:016x}"
+
+    @property
+    def record(self) -> Any:
+        """The typed view of the _EPROCESS."""
+        if self._record is None:
+            self._record = self.target.type("_EPROCESS").at(self.address)
+        return self._record
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether its dispatcher header says that it is a process."""
+        return bool(self.record.get("Pcb.Header.Type") == PROCESS_OBJECT)
+
+    @property
+    def image_file_name(self) -> str:
+        """ImageFileName: the first 14 or 15 characters of the image's name."""
+        text: str = self.record.ImageFileName.text()
+        return text
+
+    @property
+    def image_path(self) -> Optional[str]:
+        """The image's path as auditing recorded it ("\\Device\\…"), or None where there is none to be read."""
+        name = self.record.get("SeAuditProcessCreationInfo.ImageFileName.Name")
+        if not name:
+            return None
+        try:
+            return name.text() or None
+        except MemoryReadError:
+            return None
+
+    @property
+    def name(self) -> str:
+        """The image's whole name: the path's last part, or ImageFileName where no path continues that."""
+        short = self.image_file_name
+        path = self.image_path
+        if path is not None:
+            whole = path.rpartition("\\")[2]
+            if whole.lower().startswith(short.lower()):
+                return whole
+        return short
+
+    @property
+    def pid(self) -> int:
+        """UniqueProcessId; 0 of the idle process."""
+        return int(self.record.UniqueProcessId)
+
+    @property
+    def parent_pid(self) -> int:
+        """InheritedFromUniqueProcessId: the id of the process that made it, which may be gone."""
+        return int(self.record.InheritedFromUniqueProcessId)
+
+    @property
+    def session_id(self) -> Optional[int]:
+        """The session it belongs to; None of a process of no session, or where its session cannot be read."""
+        session = self.record.get("Session")
+        if not session:
+            return None
+        number = self.record.get("Session.SessionId")
+        if number is None:
+            try:
+                number = self.target.type("_MM_SESSION_SPACE").over(self.memory).at(int(session)).get("SessionId")
+            except SymbolError:
+                return None
+        return None if number is None else int(number)
+
+    @property
+    def peb(self) -> int:
+        """The virtual address of its PEB, in its own address space; 0 where it has none."""
+        return int(self.record.Peb)
+
+    @property
+    def directory_table_base(self) -> int:
+        """DirectoryTableBase: the physical address of its top page table, with what CR3's low bits hold."""
+        return int(self.record.member("Pcb.DirectoryTableBase"))
+
+    @property
+    def object_table(self) -> int:
+        """The virtual address of its HANDLE_TABLE; 0 where it has none (any more)."""
+        return int(self.record.ObjectTable)
+
+    @property
+    def is_wow64(self) -> bool:
+        """Whether it runs 32-bit code."""
+        return bool(self.record.get("WoW64Process") or self.record.get("Wow64Process"))
+
+    @property
+    def memory(self) -> AddressSpace:
+        """Its address space: physical memory through its own page tables.
+
+        The target's where that has no physical memory (a triage dump), or the process no page tables (any more).
+        """
+        target = self.target
+        physical = target.physical
+        if physical is None:
+            return target.memory
+        from dumpkit.kernel.paging import VirtualMemory, paging_scheme
+
+        here = target.memory
+        try:
+            root = self.directory_table_base
+        except DumpkitError:
+            return here
+        if isinstance(here, VirtualMemory):
+            if not root & here.scheme.address_mask or root & here.scheme.address_mask == here.root:
+                return here
+            return VirtualMemory(physical, root, here.scheme, here.invalid_pte_mask)
+        if not root:
+            return here
+        known = (target.system.ps_loaded_module_list,)
+        return VirtualMemory(physical, root, paging_scheme(physical, target.architecture.machine, root, known))
+
+    def threads(self) -> ThreadList:
+        """Its threads, in the order of its list."""
+        return ThreadList(self)
+
+
+class ThreadList(Iterator["Thread"]):
+    """The threads of a process; `ended` says how the walk ended, as that of a ListWalk does."""
+
+    def __init__(self, process: Process) -> None:
+        self._target = process.target
+        self._walk: ListWalk = _thread_walk(process)
+
+    @property
+    def ended(self) -> Optional[str]:
+        """None while walking, "complete" behind the last thread, else what is wrong with the list, as a clause."""
+        return self._walk.ended
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole list was walked and found sound."""
+        return self._walk.complete
+
+    def __next__(self) -> Thread:
+        from dumpkit.kernel.thread import Thread
+
+        return Thread(self._target, next(self._walk).address)
+
+
+def _thread_walk(process: Process) -> ListWalk:
+    target, record = process.target, process.record
+    if "ThreadListHead" in record:
+        return target.list(record.address_of("ThreadListHead"), "_ETHREAD", "ThreadListEntry", MOST_THREADS)
+    return target.list(record.address_of("Pcb.ThreadListHead"), "_KTHREAD", "ThreadListEntry", MOST_THREADS)
+
+
+class ProcessList(Iterator[Process]):
+    """The processes of PsActiveProcessHead's list; `ended` says how the walk ended, as that of a ListWalk does."""
+
+    def __init__(self, target: Target) -> None:
+        """Raises SymbolError where PsActiveProcessHead or _EPROCESS is not known."""
+        self._target = target
+        head = target.symbols.address_of("nt!PsActiveProcessHead")
+        self._walk: ListWalk = target.list(head, "_EPROCESS", "ActiveProcessLinks", MOST_PROCESSES)
+
+    @property
+    def ended(self) -> Optional[str]:
+        """None while walking, "complete" behind the last process, else what is wrong with the list, as a clause."""
+        return self._walk.ended
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole list was walked and found sound."""
+        return self._walk.complete
+
+    def __next__(self) -> Process:
+        return Process(self._target, next(self._walk).address)
+
+
+def processes(target: Target) -> ProcessList:
+    """The active processes; the idle process is not among them. Raises SymbolError."""
+    return ProcessList(target)
+
+
+def idle_process(target: Target) -> Optional[Process]:
+    """The idle process (PsIdleProcess), or None where it is not to be found."""
+    try:
+        address = target.memory.u64_optional(target.symbols.address_of("nt!PsIdleProcess"))
+    except SymbolError:
+        return None
+    return Process(target, address) if address else None
+
+
+def find_process(target: Target, which: Union[int, str]) -> Optional[Process]:
+    """The first active process of an id, or of an image's name in any case (with or without its ending); or None.
+
+    Raises SymbolError where the processes cannot be listed at all.
+    """
+    wanted = which.lower() if isinstance(which, str) else which
+    for process in processes(target):
+        try:
+            if isinstance(wanted, int):
+                if process.pid == wanted:
+                    return process
+                continue
+            name = process.name.lower()
+        except (MemoryReadError, MemberError):
+            continue
+        if wanted in (name, name.rpartition(".")[0]):
+            return process
+    return None
