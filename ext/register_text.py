@@ -39,17 +39,17 @@ def flags_line(efl: int) -> str:
 
 def _number(context: Context, name: str) -> str:
     """A 64-bit register in 16 digits, question marks where the context lacks it."""
-    value = context.values.get(name)
+    value = context.shown(name)
     return f"{value:016x}" if value is not None else "?" * 16
 
 
 def _x64_lines(context: Context, segments: bool) -> Iterator[str]:
     for row in _X64_ROWS:
         yield " ".join(f"{name:>3}={_number(context, name)}" for name in row)
-    efl = context.values.get("efl", 0)
+    efl = context.shown("efl") or 0
     yield flags_line(efl)
     if segments:
-        selectors = "  ".join(f"{name}={context.values.get(name, 0):04x}" for name in _SEGMENTS)
+        selectors = "  ".join(f"{name}={context.shown(name) or 0:04x}" for name in _SEGMENTS)
         yield f"{selectors}             efl={efl:08x}"
 
 
@@ -57,7 +57,7 @@ def _arm64_lines(context: Context) -> Iterator[str]:
     names = [f"x{number}" for number in range(29)] + ["fp", "lr", "sp"]
     for start in range(0, len(names), 4):
         yield "  ".join(f"{name:>3}={_number(context, name)}" for name in names[start : start + 4])
-    psr = context.values.get("psr", 0)
+    psr = context.shown("psr") or 0
     flags = "".join(letter if psr >> bit & 1 else "-" for letter, bit in (("N", 31), ("Z", 30), ("C", 29), ("V", 28)))
     yield f" pc={_number(context, 'pc')}  psr={psr:08x} {flags} EL{psr >> 2 & 3}"
 

@@ -6,7 +6,7 @@ Layouts: CONTEXT and ARM64_NT_CONTEXT in winnt.h.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import Dict, Iterable, Mapping, Tuple
+from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 from dumpkit.errors import DumpFormatError, RegisterError
 
@@ -128,13 +128,18 @@ PARTS = {"x64": _x64_parts(), "ARM64": _arm64_parts()}
 class Context:
     """The registers of one processor or thread at one moment.
 
-    `values` maps lower-case register names to unsigned integers; a register that the source did
-    not hold (a trap frame saves only some) is absent, and asking for it raises RegisterError.
+    `values` maps lower-case register names to unsigned integers: what the source holds. For some of those
+    that it does not hold (a trap frame saves only some), the debugger shows something nevertheless: they
+    are in `stand_ins`, which are read as the registers are, and which nothing should be concluded from.
+    Asking for a register that is in neither raises RegisterError.
     """
 
-    def __init__(self, architecture: Architecture, values: Mapping[str, int]) -> None:
+    def __init__(
+        self, architecture: Architecture, values: Mapping[str, int], stand_ins: Optional[Mapping[str, int]] = None
+    ) -> None:
         self.architecture = architecture
         self.values = dict(values)
+        self.stand_ins: Mapping[str, int] = stand_ins if stand_ins is not None else {}
 
     @classmethod
     def from_bytes(cls, architecture: Architecture, record: bytes) -> Context:
@@ -157,14 +162,27 @@ class Context:
         value = self.values.get(key)
         if value is not None:
             return value
-        key = self.architecture.aliases.get(key, key)
-        if key in self.values:
-            return self.values[key]
-        part = PARTS[self.architecture.name].get(key)
-        if part is not None and part[0] in self.values:
-            whole, shift, width = part
-            return self.values[whole] >> shift & (1 << width) - 1
+        for values in (self.values, self.stand_ins):
+            value = self._found(values, key)
+            if value is not None:
+                return value
         raise RegisterError(f"no register {name} in this {self.architecture.name} context")
+
+    def _found(self, values: Mapping[str, int], name: str) -> Optional[int]:
+        """The value of a register, part or alias among some registers, or None."""
+        key = self.architecture.aliases.get(name, name)
+        if key in values:
+            return values[key]
+        part = PARTS[self.architecture.name].get(key)
+        if part is None or part[0] not in values:
+            return None
+        whole, shift, width = part
+        return values[whole] >> shift & (1 << width) - 1
+
+    def shown(self, name: str) -> Optional[int]:
+        """The value of a whole register, or what stands for it; None where there is neither."""
+        value = self.values.get(name)
+        return value if value is not None else self.stand_ins.get(name)
 
     def __contains__(self, name: str) -> bool:
         try:

@@ -56,7 +56,7 @@ class _Zeroed(Context):
     """A context whose missing registers are zero."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.architecture, context.values)
+        super().__init__(context.architecture, context.values, context.stand_ins)
 
     def __getitem__(self, name: str) -> int:
         try:

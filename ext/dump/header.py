@@ -13,6 +13,7 @@ from typing import Dict, NoReturn, Optional, Tuple, Union
 
 from dumpkit.errors import DumpFormatError
 from dumpkit.record import Record
+from dumpkit.target import ExceptionRecord
 
 #: What a dump's bytes may lie in. Slices of a `memoryview` are views; of the others, copies.
 Buffer = Union[bytes, bytearray, memoryview, mmap]
@@ -87,16 +88,6 @@ _PARAMETERS = Struct("<4Q")
 #: EXCEPTION_RECORD64 (winnt.h) at 0xf00.
 _EXCEPTION = Struct("<IIQQII15Q")
 _EXCEPTION_OFFSET = 0xF00
-
-
-class ExceptionRecord(Record):
-    """EXCEPTION_RECORD64 (winnt.h). `record` and `address` are virtual addresses."""
-
-    code: int
-    flags: int
-    record: int
-    address: int
-    parameters: Tuple[int, ...]
 
 
 class Header(Record):

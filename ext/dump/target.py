@@ -12,7 +12,7 @@ from dumpkit.kernel.module_names import name_modules
 from dumpkit.kernel.processors import MOST_PROCESSORS, Processors, build_lab
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import BY_MACHINE, Context
-from dumpkit.target import Bugcheck, Module, Symbols, System, Target, UnloadedModule
+from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, Target, UnloadedModule
 
 if TYPE_CHECKING:
     from dumpkit.dump.tagged import TaggedBlob
@@ -142,6 +142,11 @@ class DumpTarget(Target):
         if not header.bugcheck_code and not any(header.bugcheck_parameters):
             return None
         return Bugcheck(header.bugcheck_code, header.bugcheck_parameters)
+
+    @property
+    def last_exception(self) -> Optional[ExceptionRecord]:
+        """The header's exception record, or None where the dump's writer left it out."""
+        return self.header.exception
 
     # --- Processors ----------------------------------------------------------
 
