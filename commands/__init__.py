@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Dict
 
 _MODULES: Dict[str, str] = {
+    "analyze": "analyze",
     "bugcheck": ".bugcheck",
     "display": "d db dw dW dd dc dq dp df dD da du dds ddp dda ddu dqs dps dqp dpp dqa dpa dqu dpu "
     "!db !dw !dd !dc !dq !dp",
@@ -17,6 +18,7 @@ _MODULES: Dict[str, str] = {
     "dt": "dt",
     "formats": ".formats ? ??",
     "help": "help .help hh .hh",
+    "imports": "imports",
     "irql": "irql",
     "ln": "ln",
     "modules": "lm",

@@ -1,0 +1,86 @@
+"""Bugchecks: their names, what their arguments mean, and where the failing context of each is to be found.
+
+The knowledge is text: `names.tsv` has every code's name, `descriptions.txt` a section for each code that is known
+better, in a form that its head explains. A code is looked up in the text; nothing is parsed that is not asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+#: What a triage dump's code carries beside the code (DUMP_TYPE_TRIAGE dumps of Windows before 10, and of exceptions).
+TRIAGE_FLAG = 0x1000_0000
+
+
+class Bugcheck(NamedTuple):
+    """A bugcheck with four arguments, described."""
+
+    #: Without the triage flag.
+    code: int
+    #: "DRIVER_IRQL_NOT_LESS_OR_EQUAL"; None for a code that is not known.
+    name: Optional[str]
+    #: What happened, as lines; empty where nothing is known but the name.
+    text: Tuple[str, ...]
+    #: What each argument means: None where nothing stands there, "" where WinDbg shows an empty text.
+    labels: Tuple[Optional[str], ...]
+    #: The other keys of the section: "context", "fault" and so on.
+    rules: Dict[str, str]
+
+    def rule(self, name: str) -> List[List[str]]:
+        """A rule's alternatives in their order, each as words; empty where the code has no such rule."""
+        return [words.split() for words in self.rules.get(name, "").split(",") if words.strip()]
+
+
+def bare_code(code: int) -> int:
+    """A stop code without the flag of triage dumps."""
+    return code & ~TRIAGE_FLAG if code & TRIAGE_FLAG and code >> 28 == 1 else code
+
+
+@cache
+def _file(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def bugcheck_name(code: int) -> Optional[str]:
+    """The name of a code. That of a triage dump has _M behind it where Windows gives it a name of its own."""
+    for number in (code, bare_code(code)):
+        found = re.search(rf"^{number:x}\t(\S+)", _file("names.tsv"), re.MULTILINE)
+        if found:
+            return found.group(1) if number == code else f"{found.group(1)}_M"
+    return None
+
+
+def described_codes() -> Iterator[int]:
+    """The codes that have a description, ascending as in the file."""
+    return (int(found, 16) for found in re.findall(r"^\[([0-9a-f]+)\]$", _file("descriptions.txt"), re.MULTILINE))
+
+
+def _section(title: str) -> Dict[str, str]:
+    """The keys of a section, their lines joined; empty where there is no such section."""
+    found = re.search(rf"^\[{re.escape(title)}\]\n((?:[^\[\n].*\n|\n)*)", _file("descriptions.txt"), re.MULTILINE)
+    keys: Dict[str, str] = {}
+    key = ""
+    for line in found.group(1).splitlines() if found else ():
+        if line[:1] == " ":
+            keys[key] += "\n" + line[8:]
+        elif line:
+            key, _, value = line.partition(" ")
+            keys[key] = value.strip()
+    return keys
+
+
+def describe(code: int, parameters: Sequence[int]) -> Bugcheck:
+    """What is known of a bugcheck with these four arguments; `code` may carry the triage flag."""
+    bare = bare_code(code)
+    keys = _section(f"{bare:x}")
+    text = keys.pop("text", "")
+    chooser = keys.pop("subtype", None)
+    if chooser is not None:
+        special = _section(f"{bare:x}:{parameters[int(chooser) - 1] & 0xFFFF_FFFF:x}")
+        text += "\n" + special.pop("text") if "text" in special else ""
+        keys.update(special)
+    labels = [keys.pop(str(number), None) for number in range(1, 5)]
+    return Bugcheck(bare, bugcheck_name(code), tuple(text.splitlines()), tuple(labels), keys)
