@@ -1,0 +1,166 @@
+"""`dumpkit mcp`: the commands as tools of the Model Context Protocol, over standard input and output.
+
+An assistant opens dumps by path and gets the commands' JSON. Nothing is written: the commands that write files or run
+them are refused. The protocol itself is the package `mcp`'s (extra `dumpkit[mcp]`, Python 3.10 and later).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from json import dumps
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+
+from dumpkit import __version__
+from dumpkit.errors import CommandError, DumpkitError
+from dumpkit.library import Answer, Dump, open_dump
+
+if TYPE_CHECKING:
+    from dumpkit.output import Output
+    from mcp.server.mcpserver import MCPServer
+
+#: Commands that write files, run files, or end a session.
+REFUSED = frozenset((".logopen", ".logappend", ".logclose", "$$><", "$$>a<", "$<", "q"))
+#: Dumps that are kept open, the last used ones.
+_KEPT_OPEN = 4
+#: Characters of an answer; a model's window is small, and a longer answer can be asked for in pieces.
+MOST_CHARACTERS = 100_000
+#: Lines of text at a time.
+_LINES = 400
+
+_INSTRUCTIONS = """Reads Windows kernel crash dumps (MEMORY.DMP, minidumps). Begin with `analyze`; then `run` WinDbg
+commands on the same dump: k, t, irqlcheck, lm, pool, pte, dt, … (`commands` lists them). Addresses are "0x…" strings.
+What a dump does not hold is null or said in words; nothing is guessed."""
+
+
+class Dumps:
+    """The open dumps, by path and symbol path; the least recently used one is closed for a new one."""
+
+    def __init__(self, symbols: Optional[str], offline: bool) -> None:
+        self._symbols = symbols
+        self._offline = offline
+        self._open: OrderedDict[Tuple[str, Optional[str]], Dump] = OrderedDict()
+        #: A dump's session is for one command at a time.
+        self.lock = Lock()
+
+    def get(self, path: str, symbols: Optional[str]) -> Dump:
+        """The dump at a path. Raises DumpkitError."""
+        key = (path, symbols or self._symbols)
+        found = self._open.get(key)
+        if found is None:
+            found = open_dump(path, symbols=key[1], offline=self._offline)
+            self._open[key] = found
+            if len(self._open) > _KEPT_OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(key)
+        return found
+
+    def ask(self, path: str, command: str, symbols: Optional[str]) -> Answer:
+        """The answer of one command. Raises DumpkitError; CommandError for a command that is refused."""
+        dump = self.get(path, symbols)
+        found = dump.session.commands.find(command)
+        if found is not None and found.name in REFUSED:
+            raise CommandError(f"{found.name} is not available here: nothing is written and no file is run")
+        return dump.run(command)
+
+
+def _bounded(answer: Answer) -> Dict[str, Any]:
+    """An answer's command and data. Raises CommandError where it is too long to hand out."""
+    record = {"command": answer.command, "data": answer.data}
+    length = len(dumps(record))
+    if length > MOST_CHARACTERS:
+        raise CommandError(
+            f"the answer has {length:,} characters as JSON: narrow the command, or ask `run_text` for pages"
+        )
+    return record
+
+
+def make_server(symbols: Optional[str] = None, offline: bool = False) -> MCPServer[Any]:
+    """The server with its tools. Raises CommandError where the package `mcp` is missing."""
+    try:
+        from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
+    except ImportError as error:
+        raise CommandError(
+            "dumpkit mcp needs the package mcp (Python 3.10 and later): pip install 'dumpkit[mcp]'"
+        ) from error
+
+    server: MCPServer[Any] = MCPServer("dumpkit", instructions=_INSTRUCTIONS, version=__version__)
+    opened = Dumps(symbols, offline)
+
+    def ask(dump: str, command: str, symbols: Optional[str]) -> Answer:
+        try:
+            return opened.ask(dump, command, symbols)
+        except DumpkitError as error:
+            raise ToolError(str(error)) from error
+
+    def data_of(dump: str, command: str, symbols: Optional[str]) -> Dict[str, Any]:
+        with opened.lock:
+            answer = ask(dump, command, symbols)
+            try:
+                return _bounded(answer)
+            except DumpkitError as error:
+                raise ToolError(str(error)) from error
+
+    @server.tool()
+    def analyze(dump: str, symbols: Optional[str] = None) -> Dict[str, Any]:
+        """Why the machine stopped: bugcheck, failing context, stack, blamed module, bucket, IRQL verdict, evidence.
+
+        dump: the path of a dump file. symbols: a symbol path in WinDbg's syntax.
+        """
+        return data_of(dump, "analyze -v", symbols)
+
+    @server.tool()
+    def run(dump: str, command: str, symbols: Optional[str] = None) -> Dict[str, Any]:
+        """Run one WinDbg command on a dump ("k", "t ffff…", "pool ffff…", "lm", "dt nt!_EPROCESS ffff…"); its data."""
+        return data_of(dump, command, symbols)
+
+    @server.tool()
+    def run_text(
+        dump: str, command: str, symbols: Optional[str] = None, first_line: int = 0, lines: int = _LINES
+    ) -> Dict[str, Any]:
+        """Run one WinDbg command; lines of the text that WinDbg would show, from `first_line` (0) on."""
+        with opened.lock:
+            found = ask(dump, command, symbols).lines
+        start, end = max(first_line, 0), max(first_line, 0) + max(min(lines, _LINES), 1)
+        return {"command": command, "lines": found[start:end], "first_line": start, "all_lines": len(found)}
+
+    @server.tool()
+    def commands(name: Optional[str] = None) -> List[Dict[str, str]]:
+        """The commands there are, or the help of the one that is named."""
+        return command_list(name)
+
+    return server
+
+
+def command_list(name: Optional[str] = None) -> List[Dict[str, str]]:
+    """Synopsis and summary of every command that may be run; with the whole help text for the one named."""
+    from dumpkit.dispatcher import load_all
+
+    found = [command for command in load_all().values() if command.name not in REFUSED]
+    if name is None:
+        return [{"usage": command.synopsis, "summary": command.summary} for command in found]
+    wanted = name.lstrip("!").lower()
+    return [
+        {"usage": command.synopsis, "summary": command.summary, "help": command.help}
+        for command in found
+        if wanted in (known.lower() for known in (command.name, *command.aliases))
+    ]
+
+
+def main(words: Sequence[str], output: Output) -> int:
+    """The call `dumpkit mcp [-y PATH] [--offline]`; the exit status. Raises CommandError."""
+    usage = "dumpkit mcp [-y PATH] [--offline]"
+    symbols: Optional[str] = None
+    offline = False
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("-y", "--symbols") and waiting:
+            symbols = waiting.pop(0)
+        elif word == "--offline":
+            offline = True
+        else:
+            raise CommandError(f"dumpkit mcp: {word} is unknown, or lacks its value", usage)
+    make_server(symbols, offline).run("stdio")
+    return 0
