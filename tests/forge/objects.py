@@ -16,6 +16,8 @@ _OPTIONAL = (
     (0x10, "_OBJECT_HEADER_PROCESS_INFO"),
 )
 _NAME = 0x02
+#: Bytes in front of an object: an OBJECT_HEADER and every optional one fit.
+_ROOM = 0xC0
 #: The variable that points to the type's object, for those that have one.
 _TYPE_VARIABLES = {
     "Process": "PsProcessType", "Thread": "PsThreadType", "File": "IoFileObjectType", "Driver": "IoDriverObjectType",
@@ -47,8 +49,7 @@ class ObjectManager:
 
     def _add_type(self, name: str, index: int) -> None:
         machine = self.machine
-        room = 0x80
-        type = machine.place("_OBJECT_TYPE", machine.allocate(machine.layouts.size("_OBJECT_TYPE") + room) + room)
+        type = self.place("_OBJECT_TYPE")
         self.types[name] = type
         machine.link(type.at("TypeList"), ())
         type.set({"Name": name, "Index": index, "Key": int.from_bytes((name + "    ")[:4].encode(), "little")})
@@ -78,9 +79,13 @@ class ObjectManager:
 
     def create(self, structure: str, type: str, name: Optional[str] = None, address: Optional[int] = None) -> Structure:
         """A new object with its header: a structure on the heap or at a virtual address."""
+        body = self.place(structure, address)
+        self.header(body.address, type, name)
+        return body
+
+    def place(self, structure: str, address: Optional[int] = None) -> Structure:
+        """A structure on the heap, with room for headers in front of it, or at a virtual address."""
         machine = self.machine
         if address is None:
-            address = machine.allocate(machine.layouts.size(structure) + 0x60) + 0x60
-        body = machine.place(structure, address)
-        self.header(address, type, name)
-        return body
+            address = machine.allocate(machine.layouts.size(structure) + _ROOM) + _ROOM
+        return machine.place(structure, address)

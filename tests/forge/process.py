@@ -28,7 +28,7 @@ def add_process(
 
     `listed` processes are in PsActiveProcessHead's list. `path` is the image's ("\\\\Device\\\\…"), where it has one.
     """
-    process = machine.place("_EPROCESS", address)
+    process = machine.place("_EPROCESS", address) if objects is None else objects.place("_EPROCESS", address)
     machine.link(process.at("Pcb.ThreadListHead"), ())
     machine.link(process.at("ThreadListHead"), ())
     machine.link(process.at("Pcb.ReadyListHead"), ())

@@ -39,7 +39,7 @@ def add_thread(
 
     `start` is its start routine, `wait_time` the tick at which it began to wait (or stopped waiting).
     """
-    thread = machine.place("_ETHREAD", address)
+    thread = machine.place("_ETHREAD", address) if objects is None else objects.place("_ETHREAD", address)
     for head in (
         "Tcb.MutantListHead", "Tcb.ApcState.ApcListHead[0]", "Tcb.ApcState.ApcListHead[1]", "IrpList",
         "ActiveTimerListHead", "Tcb.Header.WaitListHead",

@@ -29,7 +29,8 @@ _WHOLE = """
     _HEAP_VS_CHUNK_FREE_HEADER _HEAP_VS_SUBSEGMENT _HEAP_LFH_SUBSEGMENT _HEAP_PAGE_SEGMENT _HEAP_PAGE_RANGE_DESCRIPTOR
     _HEAP_LARGE_ALLOC_DATA _HEAP_VS_CHUNK_HEADER_SIZE _RTLP_HP_HEAP_GLOBALS _MMPTE _TRIAGE_9F_POWER
     _TRIAGE_POP_FX_DEVICE _MMPTE_HARDWARE _MMPTE_SOFTWARE _MMPTE_TRANSITION _MMPTE_PROTOTYPE _MMPTE_SUBSECTION
-    _MMPTE_LIST
+    _MMPTE_LIST _IO_CLIENT_EXTENSION _FAST_IO_DISPATCH _SECTION_OBJECT_POINTERS _CM_NAME_CONTROL_BLOCK _MDL
+    _OBJECT_HEADER_AUDIT_INFO _OBJECT_HEADER_EXTENDED_INFO
 """
 #: Type -> the members that are kept; none named: all.
 WANTED: Dict[str, str] = dict.fromkeys(_WHOLE.split(), "")
@@ -77,6 +78,8 @@ WANTED.update(
         "_CM_KEY_BODY": "Type KeyControlBlock",
         "_CM_KEY_NODE": "Signature Flags LastWriteTime Parent SubKeyCounts SubKeyLists ValueList NameLength Name",
         "_CM_KEY_VALUE": "Signature NameLength DataLength Data Type Flags Name",
+        "_CM_KEY_CONTROL_BLOCK": "RefCount TotalLevels ParentKcb NameBlock KeyHive KeyCell",
+        "_DEVICE_NODE": "Sibling Child Parent LastChild PhysicalDeviceObject InstancePath ServiceName PendingIrp",
         "_HMAP_ENTRY": "BlockOffset PermanentBinAddress",
         "_DBGKD_GET_VERSION64": "",
         "_IMAGE_DOS_HEADER": "",
