@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from mmap import mmap
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Union
 
 from dumpkit.dump.header import DUMP_TYPES, Header
-from dumpkit.errors import DumpFormatError, DumpkitError
+from dumpkit.errors import DumpFormatError
+from dumpkit.kernel.kernel_target import KernelTarget
 from dumpkit.kernel.module_names import name_modules
-from dumpkit.kernel.processors import MOST_PROCESSORS, Processors, build_lab
+from dumpkit.kernel.processors import MOST_PROCESSORS, build_lab
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import BY_MACHINE, Context
-from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, Target, UnloadedModule
+from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, UnloadedModule
 
 if TYPE_CHECKING:
     from dumpkit.dump.tagged import TaggedBlob
-    from dumpkit.kernel.debugger_data import DebuggerData
     from dumpkit.kernel.loaded_modules import LoadedImage
 
 
-class DumpTarget(Target):
+class DumpTarget(KernelTarget):
     """A crash dump. Opening it reads its header; modules, memory and the rest are read when asked for.
 
     A subclass says, for its kinds of dump, where memory, modules and debugger data are.
@@ -36,6 +36,7 @@ class DumpTarget(Target):
         architecture = BY_MACHINE.get(header.machine)
         if architecture is None:
             raise DumpFormatError(f"Dump of an unknown machine (0x{header.machine:x}); dumpkit reads x64 and ARM64")
+        super().__init__()
         self.name = path
         self.kind = DUMP_TYPES[header.dump_type]
         #: The file's bytes.
@@ -46,12 +47,10 @@ class DumpTarget(Target):
         self.physical: Optional[AddressSpace] = None
         self._symbols: Optional[Symbols] = None
         self._notes: List[str] = []
-        self._debugger_data: Optional[Tuple[Optional[DebuggerData]]] = None
         self._modules: Optional[List[Module]] = None
         self._unloaded_modules: Optional[List[UnloadedModule]] = None
         self._system: Optional[System] = None
         self._processor: Optional[int] = None
-        self._contexts: Dict[int, Context] = {}
         self._tagged: Optional[List[TaggedBlob]] = None
 
     def close(self) -> None:
@@ -62,10 +61,6 @@ class DumpTarget(Target):
             self.view.close()
 
     # --- What a kind of dump says --------------------------------------------
-
-    @abstractmethod
-    def _read_debugger_data(self) -> Optional[DebuggerData]:
-        """The debugger data block; None, with a note, where it is missing or damaged."""
 
     @abstractmethod
     def _images(self) -> Sequence[LoadedImage]:
@@ -91,19 +86,8 @@ class DumpTarget(Target):
     # --- The machine ---------------------------------------------------------
 
     @property
-    def debugger_data(self) -> Optional[DebuggerData]:
-        """The kernel's debugger data block, or None where the dump lacks it; `notes` then says why."""
-        if self._debugger_data is None:
-            self._debugger_data = (self._read_debugger_data(),)
-        return self._debugger_data[0]
-
-    @property
-    def processors(self) -> Processors:
-        """The processors by their KPRCBs. Raises DumpkitError where the debugger data block is missing."""
-        data = self.debugger_data
-        if data is None:
-            raise DumpkitError("The dump has no debugger data block, which would tell where the PRCBs are")
-        return Processors(self.memory, data, self.architecture, self.header.processors)
+    def processor_count(self) -> int:
+        return self.header.processors
 
     @property
     def system(self) -> System:  # type: ignore[override]
@@ -125,15 +109,6 @@ class DumpTarget(Target):
                 service_pack=self._service_pack(),
             )
         return self._system
-
-    @property
-    def kernel_base(self) -> Optional[int]:
-        """The virtual address of the kernel's image, or None where the dump does not tell."""
-        data = self.debugger_data
-        if data is not None and data["KernBase"]:
-            return data["KernBase"]
-        module = self.module_named("nt")
-        return module.base if module is not None else None
 
     @property
     def bugcheck(self) -> Optional[Bugcheck]:
@@ -162,50 +137,11 @@ class DumpTarget(Target):
             self._processor = number
         return self._processor
 
-    def prcb_address(self, processor: int) -> int:
-        """The virtual address of a processor's KPRCB. Raises DumpkitError where the dump does not tell it."""
-        self._check_processor(processor)
-        return self.processors.prcb(processor)
-
-    def thread_address(self, processor: int) -> int:
-        """The virtual address of the KTHREAD that ran on a processor. Raises DumpkitError likewise."""
-        return self.processors.thread(self.prcb_address(processor))
-
-    def process_address(self, processor: int) -> int:
-        """The virtual address of the KPROCESS whose address space a processor used. Raises DumpkitError likewise."""
-        return self.processors.process(self.thread_address(processor))
-
-    def context(self, processor: int) -> Context:
-        """The registers of a processor, from the header or its KPRCB, as the engine takes them.
-
-        Raises DumpkitError where the dump does not hold them.
-        """
-        context = self._contexts.get(processor)
-        if context is None:
-            self._check_processor(processor)
-            context = self._contexts[processor] = self._read_context(processor)
-        return context
-
-    def _check_processor(self, processor: int) -> None:
-        if not 0 <= processor < max(1, self.header.processors):
-            raise DumpkitError(f"{processor} is not a valid processor number")
-
-    def _read_context(self, processor: int) -> Context:
-        # As the engine does: the KPRCB's registers where it can be found through KiProcessorBlock. The header's
-        # may be others, those of the exception; they are taken where the dump has no more than the crashed processor.
-        try:
-            processors = self.processors
-            return processors.context(processors.prcb(processor))
-        except DumpkitError:
-            record = self.header.context_record
-            if processor != self.current_processor or record is None:
-                raise
-        context = Context.from_bytes(self.architecture, record)
-        try:
-            return self.processors.with_special_registers(context, self.prcb_address(processor))
-        except DumpkitError:
-            # The special registers are more than a context has to hold.
-            return context
+    def _context_without_prcb(self, processor: int) -> Optional[Context]:
+        record = self.header.context_record
+        if processor != self.current_processor or record is None:
+            return None
+        return Context.from_bytes(self.architecture, record)
 
     # --- Symbols -------------------------------------------------------------
 
