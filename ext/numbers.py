@@ -11,3 +11,8 @@ def quoted(value: int) -> str:
 def signed(value: int) -> int:
     """A number from 0 to 2**64 - 1 as two's complement."""
     return value - (1 << 64) if value >> 63 else value
+
+
+def pointer(value: int) -> str:
+    """A number as kdexts prints pointers: without a back-tick, small ones with eight digits."""
+    return f"{value:08x}"

@@ -122,6 +122,12 @@ class StackLocation:
         return None if device is None else device.driver
 
     @property
+    def driver_name(self) -> Optional[str]:
+        """The full name of that driver (`\\Driver\\disk`), or None without a device. Raises MemoryReadError."""
+        driver = self.driver
+        return None if driver is None else driver.name
+
+    @property
     def file(self) -> Optional[FileObject]:
         """The file that it is about, or None."""
         file = int(self.record.FileObject)
