@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 from dumpkit.errors import SymbolError
@@ -29,21 +30,13 @@ class Source(NamedTuple):
     note: str = ""
 
 
-class SymbolSources:
-    """Finds the symbol files of one module, the best first; each is looked for when the one before did not serve.
+class Sources(ABC):
+    """The symbol files of one module, the best first; each is looked for when the one before did not serve."""
 
-    `memory` holds the image's header, perhaps; `known` are RVAs of kernel variables, for a kernel without an id.
-    """
-
-    def __init__(
-        self, memory: AddressSpace, module: Module, search: SymbolSearch, known: Mapping[str, int], trusting: bool
-    ) -> None:
+    def __init__(self, memory: AddressSpace, module: Module) -> None:
+        #: What may hold the image.
         self.memory = memory
         self.module = module
-        self.search = search
-        self.known = known
-        #: Whether a PDB of the right name is taken whatever its id (`.reload /i`).
-        self.trusting = trusting
         #: Why what was tried did not serve, a line each.
         self.problems: List[str] = []
         #: The path of the image's file, where one was found.
@@ -53,11 +46,66 @@ class SymbolSources:
         #: Whether nothing says that the image is the one that the module list names.
         self.unverified = False
 
+    @abstractmethod
+    def __iter__(self) -> Iterator[Source]:
+        """Each file, opened."""
+
+    def mapped_image(self) -> Optional[PEImage]:
+        """The image as memory holds it, or None where its headers are not there."""
+        from dumpkit.symbols.pe import MappedImage
+
+        try:
+            mapped = MappedImage(self.memory, self.module.base)
+        except SymbolError:
+            # A dump may hold no more than the start of a header: the image's file is then looked for.
+            return None
+        self.sections = mapped.sections
+        return mapped
+
+    def opened(self, find: Callable[[], str], kind: str) -> Optional[Source]:
+        """The file whose path `find` gives, or None, with the problem, where there is none or it cannot be read."""
+        try:
+            return Source(_open(find(), kind))
+        except SymbolError as error:
+            self.problems.append(str(error))
+            return None
+
+    def exports(self, mapped: Optional[PEImage]) -> Iterator[Source]:
+        """The image's exports: of its file, or of what the target holds of it."""
+        from_file = self.image
+        if mapped is None and from_file is None:
+            return
+        from dumpkit.symbols.exports import ExportSymbols
+
+        try:
+            if from_file is not None:
+                yield Source(ExportSymbols.from_file(from_file))
+            elif mapped is not None:
+                yield Source(ExportSymbols(mapped))
+        except SymbolError as error:
+            self.problems.append(str(error))
+
+
+class SymbolSources(Sources):
+    """Finds a module's symbol files along a symbol path.
+
+    `known` are RVAs of kernel variables, for a kernel without an id.
+    """
+
+    def __init__(
+        self, memory: AddressSpace, module: Module, search: SymbolSearch, known: Mapping[str, int], trusting: bool
+    ) -> None:
+        super().__init__(memory, module)
+        self.search = search
+        self.known = known
+        #: Whether a PDB of the right name is taken whatever its id (`.reload /i`).
+        self.trusting = trusting
+
     def __iter__(self) -> Iterator[Source]:
         has_header = self.memory.read_prefix(self.module.base, 2) == b"MZ"
         # Most minidumps hold a header and no table behind it: nothing is then imported to read one.
-        is_useful = self.search.has_places or _exports_are_there(self.memory, self.module.base)
-        mapped = self._mapped_image() if has_header and is_useful else None
+        is_useful = self.search.has_places or exports_are_there(self.memory, self.module.base)
+        mapped = self.mapped_image() if has_header and is_useful else None
         codeview = mapped.codeview() if mapped is not None else None
         if self.search.has_places:
             if codeview is None:
@@ -69,18 +117,7 @@ class SymbolSources:
             if self.trusting:
                 yield from self._by_name()
         self.unverified = self.image is None and (mapped is None if is_useful else not has_header)
-        yield from self._exports(mapped)
-
-    def _mapped_image(self) -> Optional[PEImage]:
-        from dumpkit.symbols.pe import MappedImage
-
-        try:
-            mapped = MappedImage(self.memory, self.module.base)
-        except SymbolError:
-            # A dump may hold no more than the start of a header: the image's file is then looked for.
-            return None
-        self.sections = mapped.sections
-        return mapped
+        yield from self.exports(mapped)
 
     def _codeview_of_file(self) -> Optional[CodeView]:
         """The id in the image's file, by its time stamp and size."""
@@ -103,7 +140,7 @@ class SymbolSources:
         name = codeview.pdb_name[max(codeview.pdb_name.rfind(separator) for separator in _SEPARATORS) + 1 :]
         finder = self.search.finder
         for find, kind in ((finder.find_pdb, "pdb"), (finder.find_isf, "isf")):
-            source = self._opened(lambda find=find: find(name, codeview.guid, codeview.age), kind)  # type: ignore[misc]
+            source = self.opened(lambda find=find: find(name, codeview.guid, codeview.age), kind)  # type: ignore[misc]
             if source is not None:
                 yield source
 
@@ -113,7 +150,7 @@ class SymbolSources:
 
         candidates = self.search.finder.candidates(self.module.name)
         for path, kind in candidates:
-            source = self._opened(lambda path=path: path, kind)  # type: ignore[misc]
+            source = self.opened(lambda path=path: path, kind)  # type: ignore[misc]
             if source is None:
                 continue
             try:
@@ -132,31 +169,9 @@ class SymbolSources:
 
     def _by_name(self) -> Iterator[Source]:
         for path, kind in self.search.finder.candidates(self.module.name):
-            source = self._opened(lambda path=path: path, kind)  # type: ignore[misc]
+            source = self.opened(lambda path=path: path, kind)  # type: ignore[misc]
             if source is not None:
                 yield Source(source.file, "mismatched: taken by its name alone, as /i asks for")
-
-    def _opened(self, find: Callable[[], str], kind: str) -> Optional[Source]:
-        try:
-            return Source(_open(find(), kind))
-        except SymbolError as error:
-            self.problems.append(str(error))
-            return None
-
-    def _exports(self, mapped: Optional[PEImage]) -> Iterator[Source]:
-        """The image's exports: of its file, or of what the dump holds of it."""
-        from_file = self.image
-        if mapped is None and from_file is None:
-            return
-        from dumpkit.symbols.exports import ExportSymbols
-
-        try:
-            if from_file is not None:
-                yield Source(ExportSymbols.from_file(from_file))
-            elif mapped is not None:
-                yield Source(ExportSymbols(mapped))
-        except SymbolError as error:
-            self.problems.append(str(error))
 
 
 #: Places in the headers of a PE32+ image (Microsoft's PE format): where the offset of the NT headers stands, and in
@@ -164,7 +179,7 @@ class SymbolSources:
 _NT_HEADERS, _EXPORTS, _EXPORT_DIRECTORY_SIZE = 0x3C, 0x88, 40
 
 
-def _exports_are_there(memory: AddressSpace, base: int) -> bool:
+def exports_are_there(memory: AddressSpace, base: int) -> bool:
     """Whether the export directory of an image at a virtual address can be read."""
     word = memory.read_optional(base + _NT_HEADERS, 4)
     if word is not None:
@@ -189,7 +204,7 @@ class ModuleSymbols:
     A file that turns out to be damaged gives way to the next one.
     """
 
-    def __init__(self, sources: SymbolSources) -> None:
+    def __init__(self, sources: Sources) -> None:
         self.module = sources.module
         self.sources = sources
         self._waiting = iter(sources)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.errors import AmbiguousSymbolError, SymbolError
-from dumpkit.module_symbols import DEFERRED, ModuleSymbols, SymbolSources
+from dumpkit.module_symbols import DEFERRED, ModuleSymbols, Sources, SymbolSources
 from dumpkit.target import FoundSymbol, InlinedFunction, Module, Neighbours, SourceLine, SymbolLocation, Symbols, Target
 
 if TYPE_CHECKING:
@@ -24,19 +25,11 @@ class _Order(NamedTuple):
     symbols: List[Symbol]
 
 
-class Symbolizer(Symbols):
-    """Names, types and lines of a target, from the files that `search` finds.
+class FileSymbols(Symbols):
+    """Names, types and lines of a target, from symbol files; a subclass says which."""
 
-    `known` gives the virtual addresses of kernel variables that the target itself tells, by name: a kernel
-    without a PDB id is matched by them.
-    """
-
-    search: SymbolSearch
-
-    def __init__(self, target: Target, search: SymbolSearch, known: Callable[[], Dict[str, int]]) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._known = known
-        self.search = search
         self._loaded: Dict[int, ModuleSymbols] = {}
         self._orders: Dict[int, _Order] = {}
 
@@ -47,15 +40,14 @@ class Symbolizer(Symbols):
         its id."""
         loaded = self._loaded.get(module.base)
         if loaded is None:
-            known = {}
-            if module.name == KERNEL:
-                known = {name: address - module.base for name, address in self._known().items() if address in module}
-            sources = SymbolSources(self._target.memory, module, self.search, known, trusting)
-            loaded = self._loaded[module.base] = ModuleSymbols(sources)
+            loaded = self._loaded[module.base] = ModuleSymbols(self.sources(module, trusting))
         return loaded
 
+    @abstractmethod
+    def sources(self, module: Module, trusting: bool) -> Sources:
+        """Where a module's symbol files are; see `load`."""
+
     def forget(self, module: Optional[Module] = None) -> None:
-        self.search.close()
         for base in [module.base] if module is not None else list(self._loaded):
             loaded = self._loaded.pop(base, None)
             if loaded is not None:
@@ -254,7 +246,8 @@ class Symbolizer(Symbols):
         loaded = self.load(module)
         if loaded.file is not None and loaded.file.kind != "exports":
             return f"{name} is not in {loaded.file.path}"
-        problem = loaded.problem or ("" if self.search.has_places else "there is no symbol path")
+        has_places = self.search is None or self.search.has_places
+        problem = loaded.problem or ("" if has_places else "there is no symbol path")
         has = "only its exports" if loaded.file is not None else "no symbols"
         return f"{name} is not known: {module.name} has {has}{f': {problem}' if problem else ''}"
 
@@ -265,6 +258,31 @@ class Symbolizer(Symbols):
         others = len(self._loaded) - 1
         beyond = f", nor in {others} other modules with symbols" if others > 0 else ""
         return self._missing(name, kernel) + beyond
+
+
+class Symbolizer(FileSymbols):
+    """Symbols from the files that `search` finds.
+
+    `known` gives the virtual addresses of kernel variables that the target itself tells, by name: a kernel
+    without a PDB id is matched by them.
+    """
+
+    search: SymbolSearch
+
+    def __init__(self, target: Target, search: SymbolSearch, known: Callable[[], Dict[str, int]]) -> None:
+        super().__init__(target)
+        self._known = known
+        self.search = search
+
+    def sources(self, module: Module, trusting: bool) -> SymbolSources:
+        known = {}
+        if module.name == KERNEL:
+            known = {name: address - module.base for name, address in self._known().items() if address in module}
+        return SymbolSources(self._target.memory, module, self.search, known, trusting)
+
+    def forget(self, module: Optional[Module] = None) -> None:
+        self.search.close()
+        super().forget(module)
 
 
 def _found(loaded: ModuleSymbols, symbol: Symbol) -> FoundSymbol:
