@@ -20,6 +20,7 @@ _MODULES: Dict[str, str] = {
     "formats": ".formats ? ??",
     "frame": ".frame",
     "help": "help .help hh .hh",
+    "implicit": ".thread .process",
     "imports": "imports",
     "irql": "irql",
     "irp": "irp",

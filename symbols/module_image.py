@@ -8,7 +8,7 @@ from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
 
 if TYPE_CHECKING:
-    from dumpkit.symbols.pe import ImageFile
+    from dumpkit.symbols.pe import ImageFile, PEImage
 
 
 class ModuleImage:
@@ -44,19 +44,26 @@ class ModuleImage:
     def directory(self, index: int) -> Tuple[int, int]:
         """(RVA, size in bytes) of a data directory (IMAGE_DIRECTORY_ENTRY_*); (0, 0) where the image has none.
 
-        Raises SymbolError where neither memory nor a file has the image's header.
+        Raises SymbolError as `header` does.
+        """
+        return self.header().directory(index)
+
+    def header(self) -> PEImage:
+        """The image's headers, of memory or of its file.
+
+        Raises SymbolError where neither has them.
         """
         if self._memory.read_prefix(self.base, 2) == b"MZ":
             from dumpkit.symbols.pe import MappedImage
 
             try:
-                return MappedImage(self._memory, self.base, self.name).directory(index)
+                return MappedImage(self._memory, self.base, self.name)
             except SymbolError as error:
                 if self.file is None:
                     raise SymbolError(f"{error}; {self._problem}") from error
         if self.file is None:
             raise SymbolError(self.missing)
-        return self.file.directory(index)
+        return self.file
 
     @property
     def has_header(self) -> bool:
@@ -67,6 +74,11 @@ class ModuleImage:
     def missing(self) -> str:
         """Why the image is not there, where it is not."""
         return f"the dump does not hold the image of {self.name}, and {self._problem}"
+
+    @property
+    def missing_part(self) -> str:
+        """Why a part of the image is not there that memory has not got."""
+        return f"the dump does not hold that part of {self.name}, and {self._problem}"
 
     @property
     def file(self) -> Optional[ImageFile]:
