@@ -5,6 +5,7 @@ Format: the examples of the !irp and !irpfind pages in Microsoft's debugger docu
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Iterator, List, Optional, Tuple, Union
 
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
@@ -337,7 +338,7 @@ def requests_of_threads(target: Target) -> IrpList:
     count = 0
     listed = processes(target)
     for process in listed:
-        name = gaps.read("the name of a process", lambda process=process: process.name)  # type: ignore[misc]
+        name = gaps.read("the name of a process", partial(getattr, process, "name"))
         threads = process.threads()
         for thread in threads:
             count += 1
