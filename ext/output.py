@@ -153,6 +153,25 @@ class Output:
             self.log.flush()
 
 
+def linked_table(rows: Sequence[Sequence[Line]], right: Sequence[int] = (), indent: str = "") -> Iterator[Line]:
+    """As `table`, of cells that may have meanings and links in them, each line behind `indent`."""
+    if not rows:
+        return
+    texts = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
+    last = len(widths) - 1
+    for row, text in zip(rows, texts):
+        pieces: List[Union[str, Span]] = [indent]
+        for column, cell in enumerate(row):
+            padding = " " * (widths[column] - len(text[column]))
+            if column in right:
+                pieces.append(padding)
+            pieces += [cell] if isinstance(cell, str) else cell
+            if column != last:
+                pieces.append(" " if column in right else padding + " ")
+        yield tuple(pieces)
+
+
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: str = " ") -> Iterator[str]:
     """Rows in columns as mex prints them: each as wide as its widest cell, the last one not padded.
 

@@ -1,0 +1,47 @@
+"""Frames as people read them: named by symbols, with the functions inlined in each, and their source lines."""
+
+from __future__ import annotations
+
+from typing import Iterable, Iterator, NamedTuple, Optional
+
+from dumpkit.code import name_of
+from dumpkit.kernel.stack import Frame
+from dumpkit.target import Target
+
+
+class NamedFrame(NamedTuple):
+    """A row of a stack: a frame, or a function inlined in the next one that is none.
+
+    `name` is `nt!KeBugCheckEx+0x12`, or the bare address outside every module; `source` is `file @ line`.
+    """
+
+    frame: Frame
+    name: str
+    module: Optional[str]
+    source: Optional[str]
+    is_inline: bool = False
+
+    @property
+    def function(self) -> str:
+        """The name without the distance into the function."""
+        return self.name.rpartition("+0x")[0] or self.name
+
+
+def named_frames(target: Target, frames: Iterable[Frame]) -> Iterator[NamedFrame]:
+    """The rows of a stack, innermost first; inlined functions come before the frame that they are in."""
+    symbols = target.symbols
+    for frame in frames:
+        address = frame.instruction_pointer
+        for inlined in symbols.inlined(address):
+            distance = address - inlined.address
+            name = f"{inlined.module.name}!{inlined.name}" + (f"+0x{distance:x}" if distance > 0 else "")
+            source = f"{inlined.file} @ {inlined.line}" if inlined.file is not None else None
+            yield NamedFrame(frame, name, inlined.module.name, source, True)
+        module = target.module_at(address)
+        line = symbols.source_line(address)
+        yield NamedFrame(
+            frame,
+            name_of(target, address) or f"0x{address:x}",
+            module.name if module is not None else None,
+            f"{line.file} @ {line.line}" if line is not None else None,
+        )
