@@ -295,8 +295,22 @@ class Target(ABC):
         """The virtual address of the KPROCESS whose address space a processor used. Raises DumpkitError likewise."""
         raise DumpkitError(f"This target does not tell which process ran on processor {processor}")
 
+    def use_page_tables(self, root: Optional[int]) -> None:
+        """Read virtual memory through other page tables: those of another process.
+
+        `root` is the physical address of the topmost; None goes back to the tables that the target was opened with.
+        A target without physical memory has but one view of memory, and keeps it. Raises DumpkitError where the
+        kernel cannot be read through them: nothing is changed then.
+        """
+        return None
+
     def tagged_data(self, guid: str) -> Optional[bytes]:
         """The data that a driver or Windows left in the dump under a GUID (lower case, no braces), or None."""
+        return None
+
+    @property
+    def dump_attributes(self) -> Optional[int]:
+        """DUMP_HEADER64.Attributes, whose bits no public header names; None where the target has none."""
         return None
 
     @property

@@ -22,7 +22,7 @@ from tests.forge.shared_data import TICK, add_shared_data
 from tests.forge.stack import Call, KernelStack
 from tests.forge.structure import Structure
 from tests.forge.sync import add_event, add_fast_mutex, add_resource
-from tests.forge.tagged import PROCESSOR_KEY, SMBIOS, processor_key, smbios
+from tests.forge.tagged import PROCESSOR_KEY, SMBIOS, black_boxes, processor_key, smbios
 from tests.forge.thread import add_thread, ready, run, wait
 
 BUILD = 22621
@@ -357,4 +357,4 @@ def _describe(machine: Machine) -> None:
     )
     table = smbios("Microsoft Corporation", "Virtual Machine", PROCESSOR_NAME)
     key = processor_key([("ProcessorNameString", PROCESSOR_NAME), ("VendorIdentifier", "GenuineIntel"), ("~MHz", 2995)])
-    machine.tagged += [(SMBIOS, table), (PROCESSOR_KEY, key)]
+    machine.tagged += [(SMBIOS, table), (PROCESSOR_KEY, key), *black_boxes(CRASH_TIME - UPTIME)]

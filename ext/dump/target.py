@@ -111,6 +111,11 @@ class DumpTarget(KernelTarget):
         return self._system
 
     @property
+    def dump_attributes(self) -> Optional[int]:
+        """The header's Attributes; None where it has none."""
+        return self.header.attributes
+
+    @property
     def bugcheck(self) -> Optional[Bugcheck]:
         """The stop code of the header; None for 0, a dump of a machine that did not stop."""
         header = self.header

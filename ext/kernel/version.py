@@ -46,9 +46,14 @@ _SUITES = (
 )
 
 
+def release_name(build: int) -> str:
+    """The debugger's name of the release that a build belongs to: "Windows 10" for every later one too."""
+    return next(name for first, name in _RELEASES if build >= first)
+
+
 def version_line(system: System, architecture: Architecture) -> str:
     """`Windows 10 Kernel Version 19041 MP (16 procs) Free x64`."""
-    release = next(name for first, name in _RELEASES if system.build >= first)
+    release = release_name(system.build)
     service_pack = system.service_pack >> 8 & 0xFF
     pack = f" (Service Pack {service_pack})" if service_pack else ""
     processors = "UP" if system.processors == 1 else f"MP ({system.processors} procs)"

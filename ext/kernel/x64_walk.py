@@ -63,6 +63,8 @@ class X64Walk:
         self._unwinder = Unwinder(target)
         self._scanner: Optional[StackScanner] = None
         self._scans = 0
+        #: The stack pointer behind the outermost frame, once a walk has come to a return address of 0; else None.
+        self.end: Optional[int] = None
 
     def places(self, context: Context) -> Iterator[Place]:
         """The frames from a context outwards, the context's own first."""
@@ -77,6 +79,8 @@ class X64Walk:
                 continue
             registers = unwound.registers
             place = registers["rip"], registers["rsp"]
+            if not registers["rip"]:
+                self.end = registers["rsp"]
             if not registers["rip"] or place in seen:
                 return
             seen.add(place)
@@ -108,6 +112,8 @@ class X64Walk:
             unwound = self._unwind(here)
             if unwound is not None:
                 following = way[index + 1].stack_pointer if index + 1 < len(way) else None
+                if not unwound.registers["rip"] and following is None:
+                    self.end = unwound.registers["rsp"]
                 if unwound.registers["rip"] and unwound.registers["rsp"] != following:
                     return here
                 link = _Link(unwound.registers, True)

@@ -8,6 +8,11 @@ from uuid import UUID
 
 SMBIOS = "bc5c008f-1e3a-44d7-988d-86f6884c6758"
 PROCESSOR_KEY = "6c7ac389-4313-47dc-9f34-a8800a0fb56c"
+#: The black boxes of boot status, NTFS, Plug and Play and Winlogon, as dumps of Windows 10 and 11 have them.
+BOOT_STATUS = "f57308df-cc45-4e01-ad76-29a4ebb010ec"
+NTFS = "00afe9c4-940d-4213-8016-cd3719b5bc20"
+PLUG_AND_PLAY = "b7631941-532a-4cd6-b1b1-edb5917d4557"
+WINLOGON = "80cc79cf-a719-4af1-bf97-fe29ff76ebc1"
 
 
 def tagged_part(pieces: Sequence[Tuple[str, bytes]]) -> bytes:
@@ -48,3 +53,13 @@ def processor_key(values: Sequence[Tuple[str, Union[str, int]]]) -> bytes:
         data = (value + "\0").encode("utf-16-le") if isinstance(value, str) else pack("<I", value)
         part += pack("<I", len(title)) + title + pack("<II", 1 if isinstance(value, str) else 4, len(data)) + data
     return part
+
+
+def black_boxes(time: int) -> Sequence[Tuple[str, bytes]]:
+    """The black boxes of a machine that started at a FILETIME, in their form and without events: one of each."""
+    boot = pack("<IIQ", 0xC8, 1, 0) + bytes(0xB8)
+    records = pack("<IIQHH", 0x10000000, 0x118, time, 8, 0x18) + bytes(0xFEC)
+    device = pack("<16sQII", b"", time, 3, 0) + bytes(0x20)
+    name = "ShellRestart\0".encode("utf-16-le")
+    logon = pack("<III", 1, 0xC + len(name), 0) + name
+    return [(BOOT_STATUS, boot), (NTFS, records), (PLUG_AND_PLAY, device), (WINLOGON, logon)]

@@ -1,0 +1,78 @@
+"""What the process that dumpkit runs in has cost so far: time, input and output, memory.
+
+Each number is 0 where the system does not tell it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Dict, NamedTuple
+
+MEGABYTE = 1 << 20
+
+
+class Costs(NamedTuple):
+    """Costs from the start of the process to a moment."""
+
+    #: Seconds of processor time, and seconds that passed.
+    processor: float
+    elapsed: float
+    #: Bytes read, written, and moved by other calls.
+    read: int
+    written: int
+    other: int
+    #: The most memory in bytes that was in use at once.
+    peak_memory: int
+
+
+def costs() -> Costs:
+    """The costs up to now."""
+    transfers = _transfers()
+    return Costs(
+        time.process_time(),
+        _age(),
+        transfers.get("rchar", 0),
+        transfers.get("wchar", 0),
+        0,
+        _peak_memory(),
+    )
+
+
+def _file(path: str) -> str:
+    """The text of one of Linux's process files; empty where there is none."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _transfers() -> Dict[str, int]:
+    found: Dict[str, int] = {}
+    for line in _file("/proc/self/io").splitlines():
+        name, _, value = line.partition(":")
+        if value.strip().isdigit():
+            found[name] = int(value)
+    return found
+
+
+def _age() -> float:
+    """Seconds since the process began: Linux says it; elsewhere its own processor time is the least it can be."""
+    uptime = _file("/proc/uptime").split()
+    fields = _file("/proc/self/stat").rpartition(")")[2].split()
+    if not uptime or len(fields) < 20:
+        return time.process_time()
+    # Field 22 of the file, in clock ticks since the system started.
+    return max(0.0, float(uptime[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+
+
+def _peak_memory() -> int:
+    for line in _file("/proc/self/status").splitlines():
+        if line.startswith("VmPeak:"):
+            return int(line.split()[1]) * 1024
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:
+        return 0
+    return int(getrusage(RUSAGE_SELF).ru_maxrss)

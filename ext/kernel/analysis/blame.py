@@ -1,0 +1,234 @@
+"""Whom to blame: the first frame from the fault that is not plumbing, or what the bugcheck's arguments name."""
+
+from __future__ import annotations
+
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from dumpkit.errors import DumpkitError
+from dumpkit.kernel.analysis.evidence import Evidence
+from dumpkit.kernel.analysis.failing_context import FailingContext
+from dumpkit.kernel.bugchecks import Bugcheck
+from dumpkit.kernel.stack import Frame
+from dumpkit.kernel.x64_walk import SCAN
+from dumpkit.target import Module, Target, UnloadedModule
+
+#: Modules that run on others' behalf: what fails in them was usually handed to them by their caller, or by the driver
+#: that they call. Lower-case debugger names. They are blamed only where the stack has nobody else.
+PLUMBING = frozenset(
+    # The kernel and its hardware layer; the file system and the filter manager under every file operation.
+    "nt hal ntfs fltmgr"
+    # Frameworks and port drivers, which are called by and call back into the drivers that they were made for.
+    " wdf01000 wdfldr ndis netio storport classpnp scsiport"
+    # What looks after others: Driver Verifier, the graphics watchdog's log, and the dispatcher of win32k's calls.
+    " verifierext vrfcore watchdog win32k".split()
+)
+#: Of these the kernel's own: blamed last of all.
+_KERNEL = frozenset(("nt", "hal"))
+
+#: The functions that stand between a bugcheck and its cause (public names of ntoskrnl).
+_REPORTERS = frozenset(
+    "KeBugCheckEx KeBugCheck KeBugCheck2 KiBugCheckDispatch KiFastFailDispatch KiBugCheckDebugBreak".split()
+)
+
+INCONCLUSIVE = "ANALYSIS_INCONCLUSIVE"
+
+
+class Culprit(NamedTuple):
+    """Who is blamed."""
+
+    #: "fileinfo!FIPfFileFSOpPostCreate" or "fileinfo"; INCONCLUSIVE where nobody can be blamed.
+    symbol: str
+    #: Bytes behind the symbol; None where an image as a whole is blamed.
+    offset: Optional[int]
+    #: The debugger's name of the module; None where nobody can be blamed.
+    module: Optional[str]
+    #: Its file's name.
+    image: Optional[str]
+    #: Virtual address of the image.
+    base: Optional[int]
+    #: Virtual address of the instruction or routine, where there is one.
+    address: Optional[int]
+    #: Index of the frame in the failing stack; None where an argument decided.
+    frame: Optional[int]
+
+    @property
+    def bucket_symbol(self) -> str:
+        """`module!function` as failure buckets have it."""
+        if self.module is None:
+            return INCONCLUSIVE
+        return self.symbol if "!" in self.symbol else f"{self.module}!unknown_function"
+
+
+NOBODY = Culprit(INCONCLUSIVE, None, None, None, None, None, None)
+
+
+class Blame:
+    """Looks for the culprit of one crash."""
+
+    def __init__(self, target: Target, bugcheck: Bugcheck, parameters: Sequence[int], evidence: Evidence) -> None:
+        self._target = target
+        self._bugcheck = bugcheck
+        self._parameters = parameters
+        self._evidence = evidence
+
+    def find(self, failing: Optional[FailingContext]) -> Culprit:
+        """The culprit; NOBODY, with the reason among the evidence, where none can be blamed."""
+        for way, argument in self._rules():
+            try:
+                culprit = self._by_argument(way, argument)
+            except DumpkitError as error:
+                self._evidence.lack("blamed_argument", f"{way} of argument {argument}: {error}")
+                continue
+            if culprit is not None:
+                return culprit
+        if self._bugcheck.rule("context") == [["none"]]:
+            self._evidence.lack("culprit", "what caused this bugcheck is not on the stack: who found it out is")
+            return NOBODY
+        if failing is None:
+            self._evidence.lack("culprit", "the target holds no registers, hence no stack, of the crash")
+            return NOBODY
+        return self._by_stack(failing)
+
+    def _rules(self) -> Iterator[Tuple[str, Optional[int]]]:
+        for words in self._bugcheck.rule("blame"):
+            yield words[0], int(words[1]) if len(words) > 1 else None
+
+    # --- By the arguments ----------------------------------------------------
+
+    def _by_argument(self, way: str, number: Optional[int]) -> Optional[Culprit]:
+        if number is None:
+            return None
+        value = self._parameters[number - 1]
+        where = f"argument {number} ({value:016x})"
+        if way == "module":
+            module = self._target.module_at(value)
+            if module is None:
+                raise DumpkitError("it lies in no loaded module")
+            return self._image(module, f"{where} lies in its image")
+        if way == "routine":
+            module = self._target.module_at(value)
+            if module is None:
+                raise DumpkitError("it lies in no loaded module")
+            self._evidence.note("culprit", f"{where} is the address of its routine")
+            return self._at(module, value, None)
+        if way == "device":
+            return self._device(value, where)
+        if way == "irp":
+            return self._irp(value, where)
+        return self._named(value, where)
+
+    def _device(self, address: int, where: str) -> Optional[Culprit]:
+        from dumpkit.kernel.io.device import Device
+
+        device = Device(self._target, address)
+        if not device.is_device:
+            raise DumpkitError(f"{address:016x} is no device object")
+        return self._driver_at(device.driver.start, f"{where} is a device of its driver {device.driver.short_name}")
+
+    def _irp(self, address: int, where: str) -> Optional[Culprit]:
+        from dumpkit.kernel.io.irp import Irp
+
+        irp = Irp(self._target, address)
+        if not irp.is_irp:
+            raise DumpkitError(f"{address:016x} is no IRP")
+        location = irp.current_location
+        driver = location.driver if location is not None else None
+        if driver is None:
+            raise DumpkitError("no driver has the IRP")
+        return self._driver_at(driver.start, f"{where} is an IRP that is with its driver {driver.short_name}")
+
+    def _driver_at(self, start: int, where: str) -> Culprit:
+        module = self._target.module_at(start)
+        if module is None:
+            raise DumpkitError(f"the driver's image at {start:016x} is no loaded module")
+        return self._image(module, where)
+
+    def _named(self, address: int, where: str) -> Optional[Culprit]:
+        """The module that a UNICODE_STRING (ntdef.h) names."""
+        length = self._target.memory.u16(address)
+        text = self._target.memory.read(self._target.memory.u64(address + 8), min(length & ~1, 0x400))
+        name = text.decode("utf-16-le", "replace").rpartition("\\")[2]
+        module = self._target.module_called(name)
+        if module is None:
+            raise DumpkitError(f"it names {name!r}, which is no loaded module")
+        return self._image(module, f"{where} is its name")
+
+    def _image(self, module: Module, where: str) -> Culprit:
+        self._evidence.note("culprit", where)
+        return Culprit(module.name, None, module.name, module.image_name, module.base, None, None)
+
+    # --- By the stack --------------------------------------------------------
+
+    def _by_stack(self, failing: FailingContext) -> Culprit:
+        first = failing.fault
+        frames = failing.frames
+        unloaded = any(way == "unloaded" for way, _ in self._rules())
+        owners = [self._owner(frame.instruction_pointer) for frame in frames]
+        for index in range(first, len(frames)):
+            owner = owners[index]
+            if isinstance(owner, UnloadedModule):
+                return self._unloaded(owner, frames, index, unloaded)
+            if owner is not None and owner.name.lower() not in PLUMBING:
+                return self._frame(owner, frames, index, first)
+        for kernel in (False, True):
+            for index in range(first, len(frames)):
+                owner = owners[index]
+                if not isinstance(owner, Module) or (owner.name.lower() in _KERNEL) is not kernel:
+                    continue
+                if kernel and not failing.is_fault and not self._is_conclusive(frames, index):
+                    continue
+                self._evidence.note(
+                    "culprit", f"{_found(frames[index], index)}; no frame but those of Windows' own plumbing is there"
+                )
+                return self._at(owner, frames[index].instruction_pointer, index)
+        self._evidence.lack("culprit", "no frame of the stack can be told to have caused the bugcheck")
+        return NOBODY
+
+    def _owner(self, address: int) -> Module | UnloadedModule | None:
+        module = self._target.module_at(address)
+        if module is not None:
+            return module
+        for gone in self._target.unloaded_modules:
+            if gone.base <= address < gone.end:
+                return gone
+        return None
+
+    def _is_conclusive(self, frames: Sequence[Frame], index: int) -> bool:
+        """Whether a frame of the kernel may be blamed for a bugcheck that it called: one that reports it may not."""
+        if frames[index].found_by == SCAN:
+            return False
+        place = self._target.symbols.nearest(frames[index].instruction_pointer)
+        return place is not None and place.name is not None and place.name not in _REPORTERS
+
+    def _frame(self, owner: Module, frames: Sequence[Frame], index: int, first: int) -> Culprit:
+        skipped: List[str] = []
+        for frame in frames[first:index]:
+            module = self._target.module_at(frame.instruction_pointer)
+            if module is not None and module.name not in skipped:
+                skipped.append(module.name)
+        behind = f"; passed over as plumbing: {', '.join(skipped)}" if skipped else ""
+        self._evidence.note("culprit", f"{_found(frames[index], index)}{behind}")
+        return self._at(owner, frames[index].instruction_pointer, index)
+
+    def _unloaded(self, gone: UnloadedModule, frames: Sequence[Frame], index: int, expected: bool) -> Culprit:
+        address = frames[index].instruction_pointer
+        why = ", which this bugcheck is about" if expected else ""
+        self._evidence.note("culprit", f"{_found(frames[index], index)}: in an image that was unloaded{why}")
+        symbol = f"<Unloaded_{gone.name}>"
+        image = gone.name if "." in gone.name else f"{gone.name}.sys"
+        module = f"Unloaded_{gone.name.rpartition('.')[0] or gone.name}"
+        return Culprit(symbol, address - gone.base, module, image, gone.base, address, index)
+
+    def _at(self, module: Module, address: int, frame: Optional[int]) -> Culprit:
+        place = self._target.symbols.nearest(address)
+        if place is None or place.name is None:
+            return Culprit(
+                module.name, address - module.base, module.name, module.image_name, module.base, address, frame
+            )
+        symbol = f"{module.name}!{place.name}"
+        return Culprit(symbol, place.displacement, module.name, module.image_name, module.base, address, frame)
+
+
+def _found(frame: Frame, index: int) -> str:
+    how = {"context": "the registers themselves", SCAN: "a scan, which may err"}.get(frame.found_by, frame.found_by)
+    return f"frame {index:x} of the failing stack ({how})"

@@ -1,0 +1,191 @@
+"""The analysis of a crash: every statement that `analyze` makes, with what it rests on."""
+
+from __future__ import annotations
+
+from typing import Dict, Optional, Sequence, Tuple
+
+from dumpkit.errors import DumpkitError
+from dumpkit.kernel.analysis.blame import Blame, Culprit
+from dumpkit.kernel.analysis.bucket import failure_bucket, failure_hash
+from dumpkit.kernel.analysis.circumstances import BlackBox, black_boxes, process_name, region_name, virtual_machine
+from dumpkit.kernel.analysis.evidence import Evidence
+from dumpkit.kernel.analysis.failing_context import FailingContext, FailingContextFinder
+from dumpkit.kernel.analysis.faulting_access import FaultingAccess, access_of_arguments, access_of_record
+from dumpkit.kernel.analysis.key_values import SystemKeys
+from dumpkit.kernel.bugchecks import Bugcheck, describe
+from dumpkit.kernel.exception_record import fast_fail_name
+from dumpkit.record import Record
+from dumpkit.target import ExceptionRecord, Target
+
+
+class PoolAddress(Record):
+    """An argument that is an address in a pool: its label in WinDbg's output, and the region that it lies in."""
+
+    label: str
+    address: int
+    region: str
+
+
+class Objects(Record):
+    """The objects that the arguments lead to, by their virtual addresses; None where there is none."""
+
+    device: Optional[int] = None
+    driver: Optional[int] = None
+    irp: Optional[int] = None
+    thread: Optional[int] = None
+
+
+class CrashAnalysis(Record):
+    """What was found out."""
+
+    bugcheck: Bugcheck
+    #: As the dump has it: a triage dump's carries a flag.
+    code: int
+    parameters: Tuple[int, ...]
+    failing: Optional[FailingContext]
+    #: Virtual address of the exception record, and the record.
+    exception: Optional[Tuple[int, ExceptionRecord]]
+    access: Optional[FaultingAccess]
+    #: What lies at the address that was touched, as `pool` calls it; "" where that is not known.
+    region: str
+    pool: Optional[PoolAddress]
+    objects: Objects
+    #: The NTSTATUS of the exception or of the argument that holds one.
+    status: Optional[int]
+    culprit: Culprit
+    bucket: str
+    bucket_hash: str
+    process: Optional[str]
+    virtual_machine: Optional[str]
+    black_boxes: Tuple[BlackBox, ...]
+    dump_attributes: Optional[int]
+    version: Optional[str]
+    branch: Optional[str]
+    #: Keys and values but those of the debugger's own costs.
+    keys: Dict[str, str]
+    evidence: Dict[str, str]
+    unknown: Dict[str, str]
+
+
+class CrashAnalyzer:
+    """Analyses one target."""
+
+    def __init__(self, target: Target, code: int, parameters: Sequence[int]) -> None:
+        self._target = target
+        self._code = code
+        self._parameters = tuple(parameters)
+        self._bugcheck = describe(code, parameters)
+        self._evidence = Evidence()
+
+    def analyze(self) -> CrashAnalysis:
+        """All that can be found out; what cannot is said in `unknown`."""
+        target, bugcheck, evidence = self._target, self._bugcheck, self._evidence
+        finder = FailingContextFinder(target, bugcheck, self._parameters, evidence)
+        failing = finder.find()
+        if failing is None:
+            evidence.lack("failing_context", evidence.unknown.get("crash_context", "the target holds no registers"))
+        access = access_of_arguments(bugcheck, self._parameters, evidence)
+        if access is None and finder.record is not None:
+            access = access_of_record(finder.record[1], evidence)
+        process = process_name(target, evidence)
+        culprit = Blame(target, bugcheck, self._parameters, evidence).find(failing)
+        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, process)
+        bucket_hash = failure_hash(bucket)
+        system = SystemKeys(target, evidence)
+        attributes = target.dump_attributes
+        keys = {
+            **system.values,
+            **self._own_keys(access, attributes, from_record=access is not None and access.source != "arguments"),
+            "Failure.Bucket": bucket,
+            "Failure.Hash": bucket_hash,
+        }
+        return CrashAnalysis(
+            bugcheck,
+            self._code,
+            self._parameters,
+            failing,
+            finder.record,
+            access,
+            region_name(target, access.address, evidence) if access is not None else "",
+            self._pool_address(),
+            self._objects(),
+            self._status(finder.record[1] if finder.record is not None else None),
+            culprit,
+            bucket,
+            bucket_hash,
+            process,
+            virtual_machine(target, system.hypervisor, evidence),
+            black_boxes(target),
+            attributes,
+            system.version,
+            system.branch,
+            keys,
+            evidence.found,
+            evidence.unknown,
+        )
+
+    def _own_keys(
+        self, access: Optional[FaultingAccess], attributes: Optional[int], from_record: bool
+    ) -> Dict[str, str]:
+        bugcheck = self._bugcheck
+        keys = {
+            "Bugcheck.Code.KiBugCheckData": f"0x{self._recorded_code():x}",
+            "Bugcheck.Code.LegacyAPI": f"0x{bugcheck.code:x}",
+        }
+        if access is not None and access.operation is not None:
+            if from_record:
+                keys["AV.Fault"] = access.operation
+            elif bugcheck.code == 0x50:
+                keys["AV.Type"] = access.operation
+        if bugcheck.code == 0x139:
+            name = fast_fail_name(self._parameters[0])
+            if name is not None:
+                keys["FailFast.Name"] = name.replace("FAST_FAIL_", "")
+            keys["FailFast.Type"] = str(self._parameters[0])
+        if attributes:
+            keys["Dump.Attributes.AsUlong"] = f"{attributes:x}"
+        return keys
+
+    def _recorded_code(self) -> int:
+        """KiBugCheckData[0]; the header's code where the target does not lead there."""
+        try:
+            address = self._target.symbols.address_of("nt!KiBugCheckData")
+            code = self._target.memory.u64(address)
+        except DumpkitError as error:
+            self._evidence.lack("KiBugCheckData", error)
+            return self._bugcheck.code
+        return code or self._bugcheck.code
+
+    def _pool_address(self) -> Optional[PoolAddress]:
+        for number, label in self._bugcheck.rule("pool"):
+            address = self._parameters[int(number) - 1]
+            return PoolAddress(label, address, region_name(self._target, address, self._evidence))
+        return None
+
+    def _objects(self) -> Objects:
+        found: Dict[str, int] = {}
+        for words in [*self._bugcheck.rule("context"), *self._bugcheck.rule("blame")]:
+            if words[0] in ("irp", "thread", "device") and len(words) > 1:
+                found.setdefault(words[0], self._parameters[int(words[1]) - 1])
+        if "device" in found:
+            try:
+                from dumpkit.kernel.io.device import Device
+
+                device = Device(self._target, found["device"])
+                if device.is_device:
+                    found["driver"] = int(device.record.DriverObject)
+            except DumpkitError as error:
+                self._evidence.lack("device", error)
+        return Objects(**found)
+
+    def _status(self, record: Optional[ExceptionRecord]) -> Optional[int]:
+        if record is not None:
+            return record.code
+        for (number,) in self._bugcheck.rule("status"):
+            return self._parameters[int(number) - 1] & 0xFFFF_FFFF
+        return None
+
+
+def analyze_crash(target: Target, code: int, parameters: Sequence[int]) -> CrashAnalysis:
+    """The analysis of a bugcheck with its four arguments on a target."""
+    return CrashAnalyzer(target, code, parameters).analyze()

@@ -1,0 +1,89 @@
+"""What exception handling leaves on a stack, found by its form: trap frames, context records, exception records.
+
+For dumps without the images whose unwind data would lead there. Layouts: KTRAP_FRAME (ntddk.h, AMD64), CONTEXT,
+EXCEPTION_RECORD and EXCEPTION_POINTERS (winnt.h).
+"""
+
+from __future__ import annotations
+
+from struct import iter_unpack, unpack_from
+from typing import Iterator, List, Optional, Tuple
+
+from dumpkit.kernel.trap_frame import is_trap_frame
+from dumpkit.target import Target
+
+#: Stack bytes that are looked through: larger than any kernel stack (expanded ones have 72 KB).
+STACK_LIMIT = 0x20000
+
+#: Offsets in bytes: KTRAP_FRAME.Rip, CONTEXT.Rip, CONTEXT.ContextFlags, CONTEXT.SegCs.
+_TRAP_RIP = 0x168
+_CONTEXT_RIP, _CONTEXT_FLAGS, _CONTEXT_CS = 0xF8, 0x30, 0x38
+_CONTEXT_AMD64, _CONTEXT_CONTROL = 0x10_0000, 1
+#: EXCEPTION_RECORD.ExceptionAddress, and the size of a record without parameters.
+_RECORD_ADDRESS, _RECORD_SIZE = 0x10, 0x20
+_SELECTORS = ((0x10, (0, 0x18)), (0x33, (0x2B,)))
+
+
+class StackWords:
+    """The words of a stack from a virtual address up to the stack's end or its first hole."""
+
+    def __init__(self, target: Target, start: int) -> None:
+        self.target = target
+        self.start = start & ~7
+        self._data = target.memory.read_prefix(self.start, STACK_LIMIT)
+
+    @property
+    def end(self) -> int:
+        """The first virtual address behind the words."""
+        return self.start + len(self._data)
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, int) and self.start <= address < self.end
+
+    def trap_frames(self, instruction: Optional[int] = None) -> Iterator[int]:
+        """Virtual addresses of what can be trap frames, the lowest first; only those of an instruction, if given."""
+        words = self._words()
+        for index in range(_TRAP_RIP // 8, len(words) - 4):
+            rip, cs, _, rsp, ss = words[index : index + 5]
+            if not any(cs & 0xFFFF == code and ss & 0xFFFF in data for code, data in _SELECTORS):
+                continue
+            frame = self.start + 8 * index - _TRAP_RIP
+            if instruction is None:
+                if is_trap_frame(self.target, frame):
+                    yield frame
+            elif rip == instruction and rsp > frame:
+                yield frame
+
+    def contexts(self, instruction: int) -> Iterator[int]:
+        """Virtual addresses of what can be CONTEXTs whose rip is the instruction's address."""
+        for index, word in enumerate(self._words()):
+            offset = 8 * index - _CONTEXT_RIP
+            if word == instruction and offset >= 0:
+                flags = unpack_from("<I", self._data, offset + _CONTEXT_FLAGS)[0]
+                cs = unpack_from("<H", self._data, offset + _CONTEXT_CS)[0]
+                if flags & _CONTEXT_AMD64 and flags & _CONTEXT_CONTROL and cs in (0x10, 0x33):
+                    yield self.start + offset
+
+    def records(self, code: int, instruction: int) -> Iterator[int]:
+        """Virtual addresses of what can be EXCEPTION_RECORDs of a code at an instruction's address."""
+        for index, word in enumerate(self._words()):
+            offset = 8 * index - _RECORD_ADDRESS
+            if word == instruction and offset >= 0 and unpack_from("<I", self._data, offset)[0] == code & 0xFFFF_FFFF:
+                yield self.start + offset
+
+    def exception_pointers(self, code: int, instruction: int) -> Optional[Tuple[int, int, int]]:
+        """Virtual addresses of EXCEPTION_POINTERS, record and context, of an exception of that code and address."""
+        words = self._words()
+        for index in range(len(words) - 1):
+            record, context = words[index], words[index + 1]
+            if record not in self or context not in self or record == context:
+                continue
+            found = self.target.memory.read_optional(record, _RECORD_SIZE)
+            if found is None or unpack_from("<I", found, 0)[0] != code & 0xFFFF_FFFF:
+                continue
+            if unpack_from("<Q", found, _RECORD_ADDRESS)[0] == instruction:
+                return self.start + 8 * index, record, context
+        return None
+
+    def _words(self) -> List[int]:
+        return [word for (word,) in iter_unpack("<Q", self._data[: len(self._data) & ~7])]
