@@ -13,7 +13,7 @@ from dumpkit.kernel.thread import Thread, find_thread
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registers import Context
-from dumpkit.registry import Expression, Option, Switch, command
+from dumpkit.registry import Option, Switch, Word, command
 from dumpkit.session import Session
 
 #: NTSTATUS of a switch to a thread whose stack is not in memory, as an HRESULT: what mex says of it.
@@ -217,7 +217,7 @@ def _stack(session: Session, thread: Thread, context: Optional[Context], keep: b
         Switch("raw", ("-raw",), "every word of the stack that points into a function, instead of frames"),
         Option("cxr", ("-cxr",), "the stack of this context record", "expression"),
         Switch("windows", ("-w",), "windows of the thread"),
-        Expression("thread", "address of the thread, the number of a processor, or a thread id"),
+        Word("thread", "address of the thread, the number of a processor, or a thread id"),
     ),
     render=thread_report_lines,
 )
@@ -236,7 +236,7 @@ def t(
     raw: bool = False,
     cxr: Optional[int] = None,
     windows: bool = False,
-    thread: Optional[int] = None,
+    thread: Optional[str] = None,
 ) -> ThreadReport:
     """Shows a thread, the current one where none is given: its process, times and state, the requests it has (IRPs),
     what it waits for, its priorities, and its stack. The thread becomes the current one unless -d is said.
@@ -247,7 +247,8 @@ def t(
       t -a ffffb507729e3040   why it waits: who owns what it waits for, what that one waits for, and so on,
                               to a thread that runs, a deadlock, a request and the driver that has it, or an end
     """
-    found = chosen_thread(session, tid, thread)
+    # Not an expression that ends where it can: `t 2 -i` is no subtraction.
+    found = chosen_thread(session, tid, session.evaluate(thread) if thread is not None else None)
     remarks = ("The windows of a thread cannot be shown: no public symbols describe win32k.",) if windows else ()
     if analyze or analyze_verbose:
         from dumpkit.kernel.wait_chain import wait_chain

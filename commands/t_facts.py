@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Sequence, Tuple, TypeVar
+from typing import Optional, Sequence, Tuple
 
 from dumpkit.durations import rounded_milliseconds, truncated_milliseconds
-from dumpkit.errors import DumpkitError
+from dumpkit.errors import SymbolError
+from dumpkit.gaps import Gaps
+from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
 from dumpkit.kernel.wait import (
@@ -20,8 +22,6 @@ from dumpkit.kernel.wait import (
 )
 from dumpkit.output import Hex
 from dumpkit.record import Record
-
-T = TypeVar("T")
 
 
 class IrpRow(Record):
@@ -90,76 +90,89 @@ class ThreadFacts(Record):
     problems: Tuple[str, ...]
 
 
-class Reading:
-    """Reads facts one by one and keeps the reason of each that cannot be read."""
-
-    def __init__(self) -> None:
-        self._problems: List[str] = []
-
-    def get(self, read: Callable[[], T]) -> Optional[T]:
-        """What `read` gives, or None where it raises DumpkitError."""
-        try:
-            return read()
-        except DumpkitError as error:
-            self.note(str(error))
-            return None
-
-    def note(self, problem: str) -> None:
-        """Keep a reason."""
-        self._problems.append(problem)
-
-    @property
-    def problems(self) -> Tuple[str, ...]:
-        """The reasons, each once, in their order."""
-        return tuple(dict.fromkeys(self._problems))
-
-
 def thread_facts(thread: Thread) -> ThreadFacts:
     """Everything about a thread but its stack."""
-    get = Reading()
-    process = get.get(lambda: thread.process)
-    attached = get.get(lambda: thread.attached_process)
+    gaps = Gaps()
+    read = gaps.read
+    try:
+        thread.tcb  # noqa: B018  without symbols all of it is told by the debugger data block or not at all
+    except SymbolError as error:
+        gaps.add("most of the thread", error)
+        return _facts_without_symbols(thread, gaps)
+    process = read("its process", lambda: thread.process)
+    attached = read("the process it is attached to", lambda: thread.attached_process)
     tick = tick_length(thread.target)
-    user, kernel = get.get(lambda: thread.user_time), get.get(lambda: thread.kernel_time)
-    waited = get.get(lambda: thread.wait_ticks)
+    user, kernel = read("its user time", lambda: thread.user_time), read("its kernel time", lambda: thread.kernel_time)
+    waited = read("when it began to wait", lambda: thread.wait_ticks)
     if tick is None:
-        get.note("the length of the clock's tick is not known: times are left out")
-    state, processor = _state(thread, get)
+        gaps.add("times", "the dump does not hold the length of the clock's tick")
+    state, processor = _state(thread, gaps)
     return ThreadFacts(
         Hex(thread.address),
-        Hex(process.address) if process is not None else None,
-        get.get(lambda: process.name) if process is not None else None,
-        Hex(attached.address) if attached is not None else None,
-        get.get(lambda: thread.pid),
-        get.get(lambda: thread.tid),
-        _hex(get.get(lambda: thread.teb)),
+        _address(process),
+        read("its process's name", lambda: process.name) if process is not None else None,
+        _address(attached),
+        read("its ids", lambda: thread.pid),
+        read("its ids", lambda: thread.tid),
+        _hex(read("its TEB", lambda: thread.teb)),
         rounded_milliseconds(user, tick) if user is not None and tick is not None else None,
         rounded_milliseconds(kernel, tick) if kernel is not None and tick is not None else None,
-        get.get(lambda: thread.context_switches),
-        get.get(lambda: thread.wait_reason),
+        read("its context switches", lambda: thread.context_switches),
+        read("its wait reason", lambda: thread.wait_reason),
         truncated_milliseconds(waited, tick) if waited is not None and tick is not None else None,
         state,
         processor,
-        bool(get.get(lambda: thread.is_terminated)),
-        get.get(lambda: thread.is_stack_resident) is not False,
-        tuple(irp_rows(thread, get)),
-        tuple(wait_rows(thread, get)) if state == "Waiting" else (),
-        get.get(lambda: _priorities(thread)),
-        get.problems,
+        bool(read("whether it is terminated", lambda: thread.is_terminated)),
+        read("whether its stack is resident", lambda: thread.is_stack_resident) is not False,
+        tuple(irp_rows(thread, gaps)),
+        tuple(wait_rows(thread, gaps)) if state == "Waiting" else (),
+        read("its priorities", lambda: _priorities(thread)),
+        gaps.lines(),
     )
+
+
+def _facts_without_symbols(thread: Thread, gaps: Gaps) -> ThreadFacts:
+    process = gaps.read("its process", lambda: thread.process)
+    state, processor = _state(thread, gaps)
+    return ThreadFacts(
+        Hex(thread.address),
+        process=_address(process),
+        process_name=None,
+        attached_process=None,
+        pid=None,
+        tid=None,
+        teb=_hex(gaps.read("its TEB", lambda: thread.teb)),
+        user_time=None,
+        kernel_time=None,
+        context_switches=None,
+        wait_reason=gaps.read("its wait reason", lambda: thread.wait_reason),
+        wait_time=None,
+        state=state,
+        processor=processor,
+        is_terminated=False,
+        is_stack_resident=True,
+        irps=(),
+        waits=(),
+        priorities=None,
+        problems=gaps.lines(),
+    )
+
+
+def _address(process: Optional[Process]) -> Optional[Hex]:
+    return None if process is None else Hex(process.address)
 
 
 def _hex(number: Optional[int]) -> Optional[Hex]:
     return None if number is None else Hex(number)
 
 
-def _state(thread: Thread, get: Reading) -> Tuple[Optional[str], Optional[int]]:
+def _state(thread: Thread, gaps: Gaps) -> Tuple[Optional[str], Optional[int]]:
     """The state, and the processor that the thread runs on or will; the PRCBs tell what the thread itself does not."""
-    state = get.get(lambda: thread.state)
+    state = gaps.read("its state", lambda: thread.state)
     if state is None:
         number = thread.processor()
         return ("Running", number) if number is not None else (None, None)
-    return state, get.get(lambda: thread.next_processor) if state in ("Running", "Standby") else None
+    return state, gaps.read("its processor", lambda: thread.next_processor) if state in ("Running", "Standby") else None
 
 
 def _priorities(thread: Thread) -> Priorities:
@@ -168,9 +181,9 @@ def _priorities(thread: Thread) -> Priorities:
     )
 
 
-def irp_rows(thread: Thread, get: Reading) -> Sequence[IrpRow]:
+def irp_rows(thread: Thread, gaps: Gaps) -> Sequence[IrpRow]:
     """The thread's requests."""
-    walk = get.get(thread.irp_walk)
+    walk = gaps.read("its requests", thread.irp_walk)
     if walk is None:
         return ()
     from dumpkit.kernel.io.irp import Irp
@@ -178,53 +191,50 @@ def irp_rows(thread: Thread, get: Reading) -> Sequence[IrpRow]:
     rows = []
     for place in walk:
         irp = Irp(thread.target, place)
-        # A request that is no request has no names either.
-        rows.append(
-            IrpRow(Hex(place), get.get(lambda irp=irp: irp.file_name), get.get(lambda irp=irp: irp.driver_name))  # type: ignore[misc]
-        )
+        rows.append(IrpRow(Hex(place), irp.file_name, irp.driver_name))
     if walk.ended != "complete":
-        get.note(f"the list of IRPs ends early: {walk.ended}")
+        gaps.add("the end of the list of IRPs", walk.ended)
     return rows
 
 
-def wait_rows(thread: Thread, get: Reading) -> Sequence[WaitRow]:
+def wait_rows(thread: Thread, gaps: Gaps) -> Sequence[WaitRow]:
     """The objects that the thread waits for."""
-    blocks = get.get(lambda: wait_blocks(thread))
+    blocks = gaps.read("what it waits for", lambda: wait_blocks(thread))
     if blocks is None:
         return ()
-    if blocks.problem is not None:
-        get.note(blocks.problem)
-    reason = get.get(lambda: thread.wait_reason) or ""
-    limits = get.get(lambda: (int(thread.tcb.StackLimit), int(thread.tcb.StackBase))) or (0, 0)
-    return [_wait_row(thread, block, reason, limits[0] <= block.object < limits[1], get) for block in blocks.blocks]
+    gaps.add("what it waits for", blocks.problem)
+    reason = gaps.read("its wait reason", lambda: thread.wait_reason, "")
+    limits = gaps.read("its stack's limits", lambda: (int(thread.tcb.StackLimit), int(thread.tcb.StackBase)), (0, 0))
+    return [_wait_row(thread, block, reason, limits[0] <= block.object < limits[1], gaps) for block in blocks.blocks]
 
 
-def _wait_row(thread: Thread, block: WaitBlock, reason: str, is_on_stack: bool, get: Reading) -> WaitRow:
+def _wait_row(thread: Thread, block: WaitBlock, reason: str, is_on_stack: bool, gaps: Gaps) -> WaitRow:
     target = thread.target
+    what = f"object {block.object:016x}"
     thing = DispatcherObject(target, block.object)
-    kind = get.get(lambda: thing.type)
+    kind = gaps.read(what, lambda: thing.type)
     if kind is None:
         return WaitRow(Hex(block.object), None, None, is_on_stack=is_on_stack)
-    waiters = get.get(thing.waiters)
-    if waiters is not None and waiters.problem is not None:
-        get.note(f"the waiters of {block.object:016x}: {waiters.problem}")
+    waiters = gaps.read(f"the waiters of {what}", thing.waiters)
+    if waiters is not None:
+        gaps.add(f"the waiters of {what}", waiters.problem)
     others = max(len(waiters.waiters) - 1, 0) if waiters is not None else None
     owner = owner_field = mutex_address = limit = None
     if kind == MUTANT:
-        owner = get.get(lambda: thing.mutant_owner)
+        owner = gaps.read(f"the owner of {what}", lambda: thing.mutant_owner)
     elif kind == SEMAPHORE:
-        limit = get.get(lambda: thing.semaphore_limit)
+        limit = gaps.read(f"the limit of {what}", lambda: thing.semaphore_limit)
     elif reason in FAST_MUTEX_REASONS:
         mutex = fast_mutex_of(target, block.object)
         if mutex is not None:
             mutex_address, owner_field = mutex.address, mutex.owner_field
-            owner = get.get(lambda: mutex.owner)
+            owner = gaps.read(f"the owner of fast mutex {mutex_address:016x}", lambda: mutex.owner)
     return WaitRow(
         Hex(block.object),
         thing.kind,
         others,
         Hex(owner) if owner else None,
-        get.get(lambda: Thread(target, owner or 0).process.name) if owner else None,
+        gaps.read(f"the process of {owner:016x}", lambda: Thread(target, owner or 0).process.name) if owner else None,
         limit,
         _hex(mutex_address),
         _hex(owner_field),

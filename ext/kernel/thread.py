@@ -6,7 +6,7 @@ symbols; what they mean is in Windows Internals (part 1, chapter 4).
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, TypeVar
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.process import Process, processes
@@ -22,6 +22,21 @@ THREAD_OBJECT = 6
 #: ReactOS documents it (sdk/include/ndk/amd64/ketypes.h), (size, offset of the frame pointer, of the return address).
 _X64_SWITCH_FRAME = (0x40, 0x30, 0x38)
 
+#: _KTHREAD_STATE and _KWAIT_REASON in the kernel's symbols (and KWAIT_REASON in wdm.h), for dumps without these.
+_STATES = (
+    "Initialized Ready Running Standby Terminated Waiting Transition DeferredReady GateWaitObsolete"
+    " WaitingForProcessInSwap"
+).split()
+_WAIT_REASONS = (
+    "Executive FreePage PageIn PoolAllocation DelayExecution Suspended UserRequest WrExecutive WrFreePage WrPageIn"
+    " WrPoolAllocation WrDelayExecution WrSuspended WrUserRequest WrSpare0 WrQueue WrLpcReceive WrLpcReply"
+    " WrVirtualMemory WrPageOut WrRendezvous WrKeyedEvent WrTerminated WrProcessInSwap WrCpuRateControl"
+    " WrCalloutStack WrKernel WrResource WrPushLock WrMutex WrQuantumEnd WrDispatchInt WrPreempted WrYieldExecution"
+    " WrFastMutex WrGuardedMutex WrRundown WrAlertByThreadId WrDeferredPreempt WrPhysicalFault WrIoRing"
+).split()
+
+T = TypeVar("T")
+
 #: A thread has no more requests than this; a longer list is damaged.
 MOST_IRPS = 10_000
 
@@ -30,7 +45,8 @@ class Thread:
     """An ETHREAD at a virtual address; nothing is read before it is asked for.
 
     Properties raise MemoryReadError where the thread's memory is missing and SymbolError where the kernel's symbols
-    lack what they need.
+    lack what they need. Without symbols those few are known whose places the debugger data block tells: process,
+    TEB, state, wait reason, next processor and the kernel stack.
     """
 
     def __init__(self, target: Target, address: int) -> None:
@@ -70,11 +86,28 @@ class Thread:
         """Whether its dispatcher header says that it is a thread."""
         return bool(self.tcb.get("Header.Type") == THREAD_OBJECT)
 
+    def _told(self, by_symbols: Callable[[], T], place: str, size: int, make: Callable[[int], T]) -> T:
+        """A member by symbols, or where there are none by its offset in the debugger data block."""
+        try:
+            return by_symbols()
+        except SymbolError:
+            from dumpkit.kernel.kernel_target import KernelTarget
+
+            data = self.target.debugger_data if isinstance(self.target, KernelTarget) else None
+            offset = data[place] if data is not None else None
+            if not offset:
+                raise
+            return make(int.from_bytes(self.target.memory.read(self.address + offset, size), "little"))
+
     # --- Whose it is ---------------------------------------------------------
 
     @property
     def process(self) -> Process:
-        """The process that it belongs to, whatever it is attached to."""
+        """The process that it belongs to, whatever it is attached to; the latter where there are no symbols."""
+        target = self.target
+        return self._told(self._owner, "OffsetKThreadApcProcess", 8, lambda address: Process(target, address))
+
+    def _owner(self) -> Process:
         owner = self.tcb.get("Process")
         return Process(self.target, int(owner if owner is not None else self.tcb.member("ApcState.Process")))
 
@@ -100,14 +133,14 @@ class Thread:
     @property
     def teb(self) -> int:
         """The virtual address of its TEB, in its process's address space; 0 of a thread without user mode."""
-        return int(self.tcb.Teb)
+        return self._told(lambda: int(self.tcb.Teb), "OffsetKThreadTeb", 8, int)
 
     # --- What it does --------------------------------------------------------
 
     @property
     def state(self) -> str:
         """The name of its state: "Running", "Waiting", "Ready"…"""
-        return _name(self.tcb.State)
+        return self._told(lambda: str(self.tcb.State), "OffsetKThreadState", 1, lambda value: _word(_STATES, value))
 
     @property
     def running_on(self) -> Optional[int]:
@@ -117,6 +150,9 @@ class Thread:
     @property
     def next_processor(self) -> Optional[int]:
         """NextProcessor: the processor it runs on, or will next; None where the symbols have no such member."""
+        return self._told(self._next_processor, "OffsetKThreadNextProcessor", 4, lambda value: value & 0x7FFF_FFFF)
+
+    def _next_processor(self) -> Optional[int]:
         number = self.tcb.get("NextProcessorNumber")
         if number is None:
             number = self.tcb.get("NextProcessor")
@@ -131,7 +167,9 @@ class Thread:
     @property
     def wait_reason(self) -> str:
         """The name of its wait reason; the last one's, where it does not wait."""
-        return _name(self.tcb.WaitReason)
+        return self._told(
+            lambda: str(self.tcb.WaitReason), "OffsetKThreadWaitReason", 1, lambda value: _word(_WAIT_REASONS, value)
+        )
 
     @property
     def wait_time(self) -> int:
@@ -201,6 +239,11 @@ class Thread:
         """The virtual address that it started at: the program's own start routine where that is known."""
         return int(self.record.get("Win32StartAddress", 0) or self.record.get("StartAddress", 0))
 
+    @property
+    def kernel_stack(self) -> int:
+        """KernelStack: its stack pointer when it last stopped running, a virtual address."""
+        return self._told(lambda: int(self.tcb.KernelStack), "OffsetKThreadKernelStack", 8, int)
+
     # --- Its requests --------------------------------------------------------
 
     def irps(self) -> List[int]:
@@ -238,9 +281,9 @@ class Thread:
             raise DumpkitError(f"Thread {self.address:016x} is running, but is no processor's current thread")
         if state == "Initialized":
             raise DumpkitError(f"Thread {self.address:016x} has not run yet")
-        if not self.is_stack_resident:
+        if not self._told(lambda: self.is_stack_resident, "OffsetKThreadKernelStack", 1, lambda _: True):
             raise DumpkitError("Kernel stack not resident")
-        stack = int(self.tcb.KernelStack)
+        stack = self.kernel_stack
         if not stack:
             raise DumpkitError(f"Thread {self.address:016x} has no kernel stack any more")
         try:
@@ -286,9 +329,8 @@ class IrpList(Iterator[int]):
         return next(self._walk).address
 
 
-def _name(value: Any) -> str:
-    """The name of an enumeration's value; its number where the symbols have none."""
-    return str(value)
+def _word(words: List[str], value: int) -> str:
+    return words[value] if value < len(words) else str(value)
 
 
 def _optional(value: Any) -> Optional[int]:
