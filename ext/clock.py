@@ -90,6 +90,18 @@ def moment(seconds: int, zone: Zone, millisecond: int = 0) -> Moment:
     return Moment(year, month, day, (days + 3) % 7, rest // 3600, rest // 60 % 60, rest % 60, millisecond)
 
 
+def filetime(year: int, month: int, day: int, hour: int, minute: int, second: int, millisecond: int = 0) -> int:
+    """The FILETIME of a moment in UTC; hours, minutes and seconds may lie outside their usual ranges."""
+    # As in `moment`, the other way round.
+    year -= month <= 2
+    era = year // 400
+    year_of_era = year - era * 400
+    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    days = era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
+    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
+    return seconds * _UNITS + millisecond * 10_000 + _EPOCH
+
+
 def from_filetime(filetime: int, zone: Zone) -> Moment:
     """A FILETIME (100 ns units since 1601, UTC) in a zone."""
     seconds, units = divmod(filetime - _EPOCH, _UNITS)

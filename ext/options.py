@@ -44,6 +44,7 @@ examples:
   dumpkit MEMORY.DMP -f triage.dk --json   a command file, every result as a JSON object
   dumpkit check MEMORY.DMP                 what a damaged dump still holds
   dumpkit help lm                          the help of a command
+  dumpkit windbg-setup                     have WinDbg's !py find the commands (Windows)
 
 environment:
   _NT_SYMBOL_PATH    where symbols are looked for behind --symbols

@@ -1,0 +1,38 @@
+"""The two lines of `.time`, as numbers: pykd has them in whole seconds only."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from dumpkit.clock import filetime
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+#: "Debug session time: Mon Dec  4 14:55:45.455 2023 (UTC - 8:00)"
+_SESSION = re.compile(
+    r"^Debug session time: \w+ (\w+) +(\d+) (\d+):(\d\d):(\d\d)\.(\d\d\d) (\d+) \(UTC ([+-]) (\d+):(\d\d)\)",
+    re.MULTILINE,
+)
+#: "System Uptime: 0 days 0:07:30.911"
+_UPTIME = re.compile(r"^System Uptime: (\d+) days (\d+):(\d\d):(\d\d)\.(\d\d\d)", re.MULTILINE)
+
+
+def session_filetime(text: str) -> Optional[int]:
+    """The FILETIME (UTC) of the session's time in a text, to the millisecond; None where it has none."""
+    match = _SESSION.search(text)
+    if match is None or match.group(1) not in _MONTHS:
+        return None
+    day, hour, minute, second, millisecond, year = (int(match.group(number)) for number in range(2, 8))
+    east = (int(match.group(9)) * 60 + int(match.group(10))) * (-1 if match.group(8) == "-" else 1)
+    month = _MONTHS.index(match.group(1)) + 1
+    return filetime(year, month, day, hour, minute - east, second, millisecond)
+
+
+def uptime_units(text: str) -> Optional[int]:
+    """The system's uptime in a text, in 100 ns units; None where it has none."""
+    match = _UPTIME.search(text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds, milliseconds = map(int, match.groups())
+    return ((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + milliseconds) * 10_000
