@@ -8,7 +8,7 @@ pushed the frame for a trap or an interrupt. A function without an entry is a le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.memory import PAGE_SIZE
@@ -71,6 +71,17 @@ class Unwinder:
             return module.base + table.parts(function)[-1][0].begin if function is not None else None
         except UnwindError:
             return None
+
+    def functions(self, module: Module) -> Iterator[int]:
+        """The virtual addresses where a module's functions begin, as far as its function table can be read.
+
+        Leaf functions have no entries, and parts of functions are left out. Raises UnwindError without a table.
+        """
+        table = self._table_at(module.base)[1]
+        for entry in table:
+            begin = module.base + entry.begin
+            if self.function_begin(begin) == begin:
+                yield begin
 
     def has_entry(self, address: int) -> Optional[bool]:
         """Whether the function table has an entry for a virtual address; None where it cannot be read."""

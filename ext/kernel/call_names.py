@@ -1,0 +1,101 @@
+"""What a call instruction calls: by the import table, by the address in an import's slot, by symbols."""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple, Optional, Tuple
+
+from dumpkit.errors import SymbolError
+from dumpkit.target import Module, Target
+
+#: `jmp qword ptr [rip+x]`, which linkers put between a call and an import, without and with REX.W.
+_STUBS = (b"\xff\x25", b"\x48\xff\x25")
+_STUB_SIZE = 7
+
+
+class Routine(NamedTuple):
+    """A routine that is called."""
+
+    #: `nt!KzRaiseIrql`; `driver+0x1234` where it has no name.
+    shown: str
+    #: Every bare name that is known of it, the one that the caller was compiled with first.
+    names: Tuple[str, ...]
+    #: Where it begins; None for an import whose slot cannot be read.
+    address: Optional[int]
+
+    @property
+    def name(self) -> str:
+        """Its bare name, or "" where it has none."""
+        return self.names[0] if self.names else ""
+
+
+class CallNames:
+    """Names the routines that a target's code calls; what was found is kept."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._slots: Dict[int, Optional[Routine]] = {}
+        self._imports: Dict[int, Dict[int, str]] = {}
+
+    def at(self, address: int) -> Routine:
+        """The routine at the virtual address that a direct call goes to; stubs of imports are seen through."""
+        code = self._target.memory.read_prefix(address, _STUB_SIZE)
+        for stub in _STUBS:
+            if code.startswith(stub) and len(code) >= len(stub) + 4:
+                end = len(stub) + 4
+                slot = address + end + int.from_bytes(code[len(stub) : end], "little", signed=True)
+                found = self.through(slot)
+                if found is not None:
+                    return found
+        return self._named(address, ())
+
+    def through(self, slot: int) -> Optional[Routine]:
+        """The routine whose address the cell at a virtual address holds, of an import table; None for another cell."""
+        if slot not in self._slots:
+            self._slots[slot] = self._through(slot)
+        return self._slots[slot]
+
+    def _through(self, slot: int) -> Optional[Routine]:
+        module = self._target.module_at(slot)
+        if module is None:
+            return None
+        imported = self._imported(module).get(slot - module.base, "")
+        dll, _, name = imported.rpartition("!")
+        names = [name] if name else []
+        place = self._target.symbols.nearest(slot)
+        if place is not None and place.name is not None and not place.displacement:
+            bare = place.name.lstrip("_")
+            if bare.startswith("imp_"):
+                names.append(bare[4:])
+        value = self._target.memory.u64_optional(slot)
+        if value is not None and self._target.module_at(value) is not None:
+            found = self._named(value, tuple(names))
+            if found.names:
+                return found
+        if not names:
+            return None
+        owner = self._target.module_called(dll) if dll else None
+        return Routine(f"{owner.name}!{names[0]}" if owner is not None else imported or names[0], tuple(names), None)
+
+    def _imported(self, module: Module) -> Dict[int, str]:
+        """RVA of a slot -> `DLL!Name`, as far as the import table is there."""
+        found = self._imports.get(module.base)
+        if found is None:
+            from dumpkit.kernel.imports import ModuleImports
+
+            try:
+                imports = ModuleImports(self._target, module)
+                found = dict(imports.table.names)
+            except SymbolError:
+                found = {}
+            self._imports[module.base] = found
+        return found
+
+    def _named(self, address: int, names: Tuple[str, ...]) -> Routine:
+        place = self._target.symbols.nearest(address)
+        if place is None:
+            return Routine(f"{address:016x}", names, address)
+        if place.name is not None and not place.displacement:
+            return Routine(str(place), tuple(dict.fromkeys((*names, place.name))), address)
+        if names:
+            return Routine(f"{place.module.name}!{names[0]}", names, address)
+        return Routine(f"{place.module.name}+0x{address - place.module.base:x}", (), address)

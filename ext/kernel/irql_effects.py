@@ -1,0 +1,85 @@
+"""Routines that return at another IRQL than they were called at.
+
+What each does: Microsoft's DDI reference; which argument it takes the level in, and where it leaves the old one:
+wdm.h, ntifs.h and ndis.h with the x64 calling convention.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple, Optional
+
+from dumpkit.kernel.irql_level import APC, DEVICE, DISPATCH, Level, exactly
+
+
+class Raise(NamedTuple):
+    """Raises to `level`, or where that is None, to what the register `argument` holds.
+
+    The old level is in al afterwards, or where the register `saved_at` points, or the lock keeps it.
+    """
+
+    level: Optional[Level] = None
+    argument: str = ""
+    saved_at: str = ""
+    #: Whether it may do nothing: it tries.
+    may_fail: bool = False
+    returns_old: bool = False
+
+
+class Restore(NamedTuple):
+    """Goes back to the level in the register `argument`, or to that from before the raise that it undoes."""
+
+    argument: str = ""
+
+
+_FROM_LOCK = Raise(DISPATCH)
+_RETURNING = Raise(DISPATCH, returns_old=True)
+_LEVEL_IN_CL = Raise(None, "rcx", returns_old=True)
+
+RAISES: Dict[str, Raise] = {
+    "KeRaiseIrql": Raise(None, "rcx", "rdx"),
+    "KfRaiseIrql": _LEVEL_IN_CL,
+    "KzRaiseIrql": _LEVEL_IN_CL,
+    "KeRaiseIrqlToDpcLevel": _RETURNING,
+    "KeRaiseIrqlToSynchLevel": Raise(exactly(12), returns_old=True),
+    "KeAcquireSpinLock": Raise(DISPATCH, saved_at="rdx"),
+    "KeAcquireSpinLockRaiseToDpc": _RETURNING,
+    "KfAcquireSpinLock": _RETURNING,
+    "KeAcquireSpinLockForDpc": _RETURNING,
+    "KeAcquireInStackQueuedSpinLock": _FROM_LOCK,
+    "KeAcquireQueuedSpinLock": _RETURNING,
+    "KeAcquireInterruptSpinLock": Raise(DEVICE, returns_old=True),
+    "ExAcquireSpinLockExclusive": _RETURNING,
+    "ExAcquireSpinLockShared": _RETURNING,
+    "ExAcquireFastMutex": Raise(APC),
+    "ExTryToAcquireFastMutex": Raise(APC, may_fail=True),
+    "IoAcquireCancelSpinLock": Raise(DISPATCH, saved_at="rcx"),
+    "IoAcquireVpbSpinLock": Raise(DISPATCH, saved_at="rcx"),
+    "NdisAcquireSpinLock": _FROM_LOCK,
+    "NdisAcquireReadWriteLock": _FROM_LOCK,
+}
+
+RESTORES: Dict[str, Restore] = {
+    "KeLowerIrql": Restore("rcx"),
+    "KfLowerIrql": Restore("rcx"),
+    "KzLowerIrql": Restore("rcx"),
+    "KeReleaseSpinLock": Restore("rdx"),
+    "KfReleaseSpinLock": Restore("rdx"),
+    "KeReleaseSpinLockForDpc": Restore("rdx"),
+    "KeReleaseInStackQueuedSpinLock": Restore(),
+    "KeReleaseQueuedSpinLock": Restore("rdx"),
+    "KeReleaseInterruptSpinLock": Restore("rdx"),
+    "ExReleaseSpinLockExclusive": Restore("rdx"),
+    "ExReleaseSpinLockShared": Restore("rdx"),
+    "ExReleaseFastMutex": Restore(),
+    "IoReleaseCancelSpinLock": Restore("rcx"),
+    "IoReleaseVpbSpinLock": Restore("rcx"),
+    "NdisReleaseSpinLock": Restore(),
+    "NdisReleaseReadWriteLock": Restore(),
+}
+
+#: Routines that do not return: no path goes on behind a call of one.
+NO_RETURN = frozenset(
+    "KeBugCheck KeBugCheckEx KiBugCheckDispatch ExRaiseStatus RtlRaiseStatus ExRaiseAccessViolation"
+    " ExRaiseDatatypeMisalignment __report_gsfailure __report_rangecheckfailure PsTerminateSystemThread"
+    " RtlFailFast DbgRaiseAssertionFailure".split()
+)

@@ -1,0 +1,346 @@
+"""At which IRQL each frame of a stack ran, and who raised it.
+
+Two ends are known, more or less: what the stack begins with (a thread routine begins at PASSIVE_LEVEL, a DPC at
+DISPATCH_LEVEL), and the level that was measured when the machine stopped. In between the functions' code is
+followed, where it is there. Where it is not, a callee is taken to run at no lower level than its caller: no routine
+goes below the level that it was called at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
+
+from dumpkit.errors import DumpkitError
+from dumpkit.kernel.irql import HIGH_LEVEL, bugcheck_irql, saved_irql
+from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Level, Way, exactly, hull, level_name
+from dumpkit.kernel.irql_roots import is_interrupt, is_passage, is_service, is_wait, root_of
+from dumpkit.registers import X64
+from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.call_names import CallNames, Routine
+    from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
+    from dumpkit.kernel.stack import Frame
+    from dumpkit.kernel.thread import Thread
+
+#: User mode ends here.
+_KERNEL = 1 << 47
+#: How a level is known.
+MEASURED = "measured"
+ROOT = "root"
+CODE = "code"
+CALLER = "caller"
+
+
+class Measured(NamedTuple):
+    """A level that was measured: at a frame of the stack, by its index."""
+
+    frame: int
+    level: int
+    #: "Arg2 of bugcheck D1", "KPRCB.DebuggerSavedIRQL" …
+    source: str
+
+
+class FrameLevel(NamedTuple):
+    """A frame with its level; addresses are virtual."""
+
+    frame: Frame
+    #: `nt!KeBugCheckEx`; the bare address outside every module.
+    function: str
+    #: The debugger's name of its module, "" outside every one.
+    module: str
+    #: How far its instruction is behind what `function` names; None where that names the place itself.
+    displacement: Optional[int]
+    #: At the call that it makes, or where it was interrupted.
+    level: Level
+    #: MEASURED, ROOT, CODE, CALLER (no lower than its caller's), or "" where it is not known.
+    known_by: str
+    #: What its code says of the level there; none where its code is not there or no path leads there.
+    ways: Tuple[Way, ...]
+    #: What it calls there; None where it calls nothing, or something that is not known.
+    call: Optional[Call]
+    #: Why its code says nothing, where it does not.
+    problem: str = ""
+
+
+class _Function(NamedTuple):
+    """What a frame's function is called, its module, where it begins, and how far the frame is behind its name."""
+
+    name: str
+    module: str
+    begin: Optional[int]
+    displacement: Optional[int]
+
+
+class StackLevels(NamedTuple):
+    """The frames with their levels, innermost first, and what was measured."""
+
+    frames: Tuple[FrameLevel, ...]
+    measured: Optional[Measured]
+
+
+def measure(target: Target, frames: Sequence[Frame], processor: int) -> Optional[Measured]:
+    """The level that the dump tells of a stack whose context is a processor's, or a fault's on it.
+
+    A bugcheck that names a level names that of the instruction that faulted; what the processor saved was saved in
+    KeBugCheckEx, which exceptions reach without changing it.
+    """
+    if processor == target.current_processor:
+        evidence = bugcheck_irql(target.bugcheck)
+        if evidence is not None and evidence.level <= HIGH_LEVEL:
+            return Measured(_faulting_frame(target, frames), evidence.level, evidence.source)
+    level: Optional[int]
+    try:
+        level, source = saved_irql(target, processor), "KPRCB.DebuggerSavedIRQL"
+    except DumpkitError:
+        level = _saved_cr8(target, processor)
+        source = "cr8 as it was saved"
+    if level is None or level > HIGH_LEVEL:
+        return None
+    if processor != target.current_processor and level > 2:
+        # A processor that another one stopped was interrupted for that: the level is the interrupt's.
+        return None
+    return Measured(0, level, source)
+
+
+def _faulting_frame(target: Target, frames: Sequence[Frame]) -> int:
+    """The frame that the bugcheck's fourth parameter names, or else the innermost that was interrupted."""
+    bugcheck = target.bugcheck
+    address = bugcheck.parameters[3] if bugcheck is not None else 0
+    for index, frame in enumerate(frames):
+        if frame.instruction_pointer == address:
+            return index
+    return next((index for index, frame in enumerate(frames) if frame.is_interrupted), 0)
+
+
+def measure_wait(thread: Thread, frames: Sequence[Frame]) -> Optional[Measured]:
+    """The level at which a waiting thread called its wait: KTHREAD.WaitIrql, measured at the frame that called it."""
+    try:
+        if thread.state != "Waiting":
+            return None
+        level = thread.tcb.get("WaitIrql")
+    except DumpkitError:
+        return None
+    if level is None or not 0 <= int(level) <= HIGH_LEVEL:
+        return None
+    symbols = thread.target.symbols
+    for index, frame in enumerate(frames):
+        place = symbols.nearest(frame.instruction_pointer)
+        if place is None or not is_wait(place.name or ""):
+            return Measured(index, int(level), "KTHREAD.WaitIrql") if index else None
+    return None
+
+
+def _saved_cr8(target: Target, processor: int) -> Optional[int]:
+    try:
+        return target.context(processor).values.get("cr8")
+    except DumpkitError:
+        return None
+
+
+class StackReader:
+    """Finds the levels of stacks of one target; the code that was followed is kept."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._flows: Optional[FlowReader] = None
+        self._names: Optional[CallNames] = None
+
+    @property
+    def flows(self) -> Optional[FlowReader]:
+        """What follows code; None for a processor whose code is not followed (ARM64)."""
+        if self._flows is None and self.target.architecture is X64:
+            from dumpkit.disassembly.capstone_library import decoder
+            from dumpkit.kernel.irql_flow import FlowReader
+
+            self._flows = FlowReader(self.target, decoder("x64"))
+        return self._flows
+
+    @property
+    def names(self) -> CallNames:
+        """What names the routines that code calls."""
+        if self._names is None:
+            from dumpkit.kernel.call_names import CallNames
+
+            self._names = self.flows.names if self.flows is not None else CallNames(self.target)
+        return self._names
+
+    def levels(self, frames: Sequence[Frame], measured: Optional[Measured]) -> StackLevels:
+        """The levels of a stack's frames, which are given innermost first."""
+        found = self._inwards(frames, measured)
+        if measured is not None and measured.frame < len(found):
+            self._outwards(found, measured)
+            for index in range(measured.frame):
+                here = found[index]
+                if not here.known_by:
+                    level = Level(max(here.level.low, measured.level), here.level.high)
+                    found[index] = here._replace(level=level, known_by=CALLER)
+        return StackLevels(tuple(found), measured)
+
+    def _inwards(self, frames: Sequence[Frame], measured: Optional[Measured]) -> List[FrameLevel]:
+        """From where the stack begins: each frame's level is that of its caller, but for what its code does."""
+        found: List[FrameLevel] = []
+        entry, known_by = UNKNOWN, ""
+        for index in range(len(frames) - 1, -1, -1):
+            frame = frames[index]
+            outer = frames[index + 1] if index + 1 < len(frames) else None
+            here = self._frame(frames, index, entry, known_by, outer)
+            found.append(here)
+            entry = here.level
+            known_by = here.known_by and CALLER
+            if (
+                frame.is_interrupted
+                and index
+                and is_interrupt(_bare(self._function(frames[index - 1].instruction_pointer).name))
+            ):
+                entry = Level(max(entry.low, 2), HIGH_LEVEL)
+        found.reverse()
+        return found
+
+    def _frame(
+        self, frames: Sequence[Frame], index: int, entry: Level, known_by: str, outer: Optional[Frame]
+    ) -> FrameLevel:
+        frame = frames[index]
+        function, module, begin, distance = self._function(frame.instruction_pointer)
+        bare = _bare(function) if module == "nt" else ""
+        root = root_of(bare)
+        if root is None and is_service(bare) and (outer is None or outer.instruction_pointer < _KERNEL):
+            return FrameLevel(frame, function, module, distance, exactly(0), ROOT, (), None)
+        if is_passage(bare):
+            return FrameLevel(frame, function, module, distance, entry, known_by, (_AS_CALLED,), None)
+        flow, problem = self._flow(frame, begin)
+        call: Optional[Call] = None
+        ways: Tuple[Way, ...] = ()
+        if flow is not None:
+            call = None if index == 0 or frame.is_interrupted else flow.call_returning_to(frame.instruction_pointer)
+            place = call.address if call is not None else frame.instruction_pointer
+            ways = tuple(flow.ways(place))
+            problem = "" if ways else flow.problem or "no path of its code leads to its call"
+        if call is None and index and not frame.is_interrupted:
+            call = self._call_before(frame, frames[index - 1])
+        if root is not None:
+            return FrameLevel(frame, function, module, distance, root.level, ROOT, ways, call)
+        if ways and frame.instruction_pointer != begin:
+            level = hull(against(way.level, entry) for way in ways)
+            by = CODE if known_by or all(not way.level.is_relative for way in ways) else ""
+            return FrameLevel(frame, function, module, distance, level, by if level != UNKNOWN else "", ways, call)
+        level = Level(entry.low, HIGH_LEVEL) if frame.instruction_pointer != begin else entry
+        return FrameLevel(frame, function, module, distance, level, known_by, ways, call, problem)
+
+    def _outwards(self, found: List[FrameLevel], measured: Measured) -> None:
+        """From the measured level: outwards as long as code says that the level was the same at a function's start."""
+        level: Optional[Level] = exactly(measured.level)
+        for index in range(measured.frame, len(found)):
+            here = found[index]
+            if level is not None:
+                narrowed = level
+            else:
+                # No frame's callees ran below it: so it did not run above them.
+                narrowed = Level(here.level.low, min(here.level.high, max(measured.level, here.level.low)))
+            if here.known_by != ROOT or index == measured.frame:
+                known_by = MEASURED if level is not None and here.known_by != CODE else here.known_by
+                if level is None or _agree(here.level, narrowed) or index == measured.frame:
+                    found[index] = here._replace(level=narrowed, known_by=known_by)
+            if here.known_by == ROOT:
+                return
+            if level is not None and not _keeps_entry(here):
+                level = None
+
+    # Functions and calls
+
+    def _is_interrupt(self, handler: Frame) -> bool:
+        return is_interrupt(_bare(self._function(handler.instruction_pointer).name))
+
+    def name_of(self, address: int) -> str:
+        """A virtual address by its function and the distance into it."""
+        found = self._function(address)
+        return f"{found.name}+0x{found.displacement:x}" if found.displacement else found.name
+
+    def _function(self, address: int) -> _Function:
+        """The function that a virtual address lies in: by symbols, if they say where its begin is."""
+        begin = self.flows.unwinder.function_begin(address) if self.flows is not None else None
+        place = self.target.symbols.nearest(address)
+        if place is None:
+            return _Function(f"{address:016x}", "", begin, None)
+        module = place.module
+        by_module = _Function(f"{module.name}+0x{address - module.base:x}", module.name, begin, None)
+        if place.name is None or place.displacement is None:
+            return by_module
+        if begin is not None and address - place.displacement < begin:
+            # The nearest of the few names that exports give: another function's.
+            return by_module
+        if begin is None and self._has_exports_only(address):
+            return by_module
+        return _Function(f"{module.name}!{place.name}", module.name, begin, place.displacement)
+
+    def _has_exports_only(self, address: int) -> bool:
+        module = self.target.module_at(address)
+        file = self.target.symbols.file(module) if module is not None else None
+        return file is not None and file.kind == "exports"
+
+    def _flow(self, frame: Frame, begin: Optional[int]) -> Tuple[Optional[Flow], str]:
+        if self.flows is None:
+            return None, "the code of this architecture is not followed"
+        if begin is None:
+            module = self.target.module_at(frame.instruction_pointer)
+            if module is None:
+                return None, "it lies in no module"
+            return None, f"the image of {module.image_name or module.name} is not there"
+        return self.flows.flow(begin), ""
+
+    def _call_before(self, frame: Frame, inner: Frame) -> Optional[Call]:
+        """The call that a frame returns from, by the bytes before its return address alone."""
+        from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
+        from dumpkit.kernel.call_names import Routine
+        from dumpkit.kernel.irql_flow import Call
+        from dumpkit.kernel.module_code import ModuleCode
+
+        address = frame.instruction_pointer
+        code = ModuleCode(self.target).read_optional(address - MAX_CALL_SIZE, MAX_CALL_SIZE)
+        site = call_site(self.target.architecture, code, address) if code is not None else None
+        routine: Optional[Routine] = None
+        if site is not None and site.pointer is not None:
+            routine = self.names.through(site.pointer)
+        elif site is not None and site.target is not None:
+            routine = self.names.at(site.target)
+        if routine is None:
+            called = self._function(inner.instruction_pointer)
+            bare = _bare(called.name)
+            if bare and bare != "KiServiceLinkage":
+                routine = Routine(called.name, (bare,), called.begin)
+        if routine is None or not routine.names:
+            return None
+        return Call(address - (site.size if site is not None else 0), address, routine)
+
+
+#: A function that calls on at the level that it was called at.
+_AS_CALLED = Way(ENTRY, None)
+
+
+def _bare(function: str) -> str:
+    return function.rpartition("!")[2] if "!" in function else ""
+
+
+def against(level: Level, entry: Level) -> Level:
+    """A level of a function that was entered at `entry`."""
+    if not level.is_relative:
+        return level
+    return entry if not level.pops else UNKNOWN
+
+
+def _keeps_entry(here: FrameLevel) -> bool:
+    """Whether a frame's level is that of its function's start, on every path."""
+    if here.ways:
+        return all(way.level.is_relative and not way.level.pops for way in here.ways)
+    # At a function's very start nothing has happened yet.
+    return here.frame.found_by == "context" and not here.problem
+
+
+def _agree(one: Level, other: Level) -> bool:
+    """Whether two ranges have a level in common."""
+    return one.low <= other.high and other.low <= one.high
+
+
+def describe(measured: Measured) -> str:
+    """`DISPATCH_LEVEL (Arg2 of bugcheck D1)`"""
+    return f"{level_name(measured.level)} ({measured.source})"

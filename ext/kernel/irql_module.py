@@ -1,0 +1,186 @@
+"""A driver's imports and the calls in its code, held against the IRQL contracts of what they call."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from dumpkit.errors import SymbolError, UnwindError
+from dumpkit.kernel.irql_contracts import Contract
+from dumpkit.kernel.irql_evidence import StackReader, against
+from dumpkit.kernel.irql_findings import CERTAIN, DEPENDS, SOME_PATH, Finding, check, is_within, needs, terms_of
+from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
+from dumpkit.kernel.irql_level import ENTRY, Level, Way
+from dumpkit.output import Hex
+from dumpkit.record import Record
+from dumpkit.target import Module, Target
+
+#: A driver has fewer functions; the kernel itself has some ten thousand.
+_MOST_FUNCTIONS = 50_000
+
+
+class ImportTerms(Record):
+    """An imported routine; addresses are virtual. `needs` is None where the reference states no contract for it."""
+
+    slot: Hex
+    routine: str
+    needs: Optional[str]
+    see_remarks: bool
+    source: Optional[str]
+    #: How many calls of it the code has; None where the code was not followed.
+    calls: Optional[int]
+
+
+class CallTerms(Record):
+    """A call of a routine that has a contract."""
+
+    place: str
+    address: Hex
+    routine: str
+    #: The levels that are possible there, in words.
+    level: str
+    needs: str
+    #: "ok", "too high", "too low", "depends", with " on some path"; None where nothing can be said.
+    verdict: Optional[str]
+    #: What raised to the level that is wrong: place and routine; or the caller that its function was entered from.
+    because: Optional[str]
+
+
+class ModuleTerms(Record):
+    """A module's imports and calls, and why they are not whole where they are not."""
+
+    module: str
+    imports: Tuple[ImportTerms, ...]
+    calls: Tuple[CallTerms, ...]
+    #: Functions whose code was followed, and of these the ones of which it was not followed on every path.
+    functions: int
+    incomplete: int
+    problems: Tuple[str, ...]
+
+
+class Entry(NamedTuple):
+    """A level at which a function is entered, and by which call."""
+
+    level: Level
+    caller: str
+
+
+def module_terms(target: Target, module: Module) -> ModuleTerms:
+    """The contracts of a module's imports, and every call of its code against them."""
+    reader = StackReader(target)
+    problems: List[str] = []
+    flows: List[Flow] = []
+    if reader.flows is None:
+        problems.append("the code of this architecture is not followed")
+    else:
+        try:
+            flows = list(_flows(reader.flows, module))
+        except UnwindError as error:
+            problems.append(f"calls: {error}")
+    calls = list(_calls(reader, flows))
+    counts: Dict[str, int] = {}
+    for flow in flows:
+        for call in flow.calls.values():
+            if call.routine is not None:
+                counts[call.routine.shown] = counts.get(call.routine.shown, 0) + 1
+    try:
+        imports = list(_imports(target, module, reader, counts if flows else None))
+    except SymbolError as error:
+        problems.append(f"imports: {error}")
+        imports = []
+    incomplete = [flow for flow in flows if flow.problem]
+    return ModuleTerms(
+        module.name, tuple(imports), tuple(calls), len(flows), len(incomplete), tuple(dict.fromkeys(problems))
+    )
+
+
+def _flows(reader: FlowReader, module: Module) -> Iterator[Flow]:
+    for number, begin in enumerate(reader.unwinder.functions(module)):
+        if number == _MOST_FUNCTIONS:
+            return
+        yield reader.flow(begin)
+
+
+def _imports(
+    target: Target, module: Module, reader: StackReader, counts: Optional[Dict[str, int]]
+) -> Iterator[ImportTerms]:
+    from dumpkit.kernel.imports import ModuleImports
+
+    names = reader.names
+    for slot in ModuleImports(target, module).slots():
+        routine = names.through(slot.address)
+        if routine is None or not routine.names or (slot.value or 0) in module:
+            continue
+        terms = terms_of(routine)
+        yield ImportTerms(
+            Hex(slot.address),
+            routine.shown,
+            needs(terms) if terms is not None else None,
+            terms is not None and terms.see_remarks,
+            terms.source if terms is not None else None,
+            counts.get(routine.shown, 0) if counts is not None else None,
+        )
+
+
+def _calls(reader: StackReader, flows: Sequence[Flow]) -> Iterator[CallTerms]:
+    entries = _entries(reader, flows)
+    for flow in flows:
+        for address in sorted(flow.calls):
+            call = flow.calls[address]
+            terms = terms_of(call.routine)
+            if terms is not None:
+                yield _call(reader, flow, call, terms, entries.get(flow.begin, ()))
+
+
+def _entries(reader: StackReader, flows: Sequence[Flow]) -> Dict[int, Sequence[Entry]]:
+    """The exact levels at which functions are entered by calls within the module, each with the first such call."""
+    found: Dict[int, Dict[Level, str]] = {}
+    known = {flow.begin: flow for flow in flows}
+    waiting: List[Tuple[Flow, Level]] = [(flow, ENTRY) for flow in flows]
+    while waiting:
+        flow, entry = waiting.pop()
+        for call in flow.calls.values():
+            callee = known.get(call.routine.address or 0) if call.routine is not None else None
+            if callee is None:
+                continue
+            for way in flow.ways(call.address):
+                level = against(way.level, entry)
+                levels = found.setdefault(callee.begin, {})
+                if level.is_exact and level not in levels:
+                    levels[level] = reader.name_of(call.address)
+                    waiting.append((callee, level))
+    return {
+        begin: [Entry(level, caller) for level, caller in sorted(levels.items())] for begin, levels in found.items()
+    }
+
+
+def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries: Sequence[Entry]) -> CallTerms:
+    ways = flow.ways(call.address)
+    finding = check([way.level for way in ways], terms)
+    because = _because(reader, ways, terms) if finding is not None else None
+    levels = [way.level for way in ways]
+    if finding is None or finding.certainty != CERTAIN:
+        for entry in entries:
+            inner = [against(level, entry.level) for level in levels]
+            entered = check(inner, terms)
+            if entered is not None and entered.certainty == CERTAIN:
+                finding, because = Finding(entered.kind, SOME_PATH), f"called by {entry.caller}"
+                levels = inner
+                break
+    known = [level for level in levels if not level.is_relative]
+    verdict = None
+    if finding is not None:
+        verdict = DEPENDS if finding.certainty == DEPENDS else finding.kind
+        verdict += " on some path" if finding.certainty == SOME_PATH else ""
+    elif levels and len(known) == len(levels) and all(is_within(each, terms) for each in known):
+        verdict = "ok"
+    text = " or ".join(dict.fromkeys(str(level) for level in levels)) or "not reached"
+    shown = call.routine.shown if call.routine is not None else ""
+    return CallTerms(reader.name_of(call.address), Hex(call.address), shown, text, needs(terms), verdict, because)
+
+
+def _because(reader: StackReader, ways: Sequence[Way], terms: Contract) -> Optional[str]:
+    """What the first way that is wrong got its level from."""
+    for way in ways:
+        if check([way.level], terms) is not None and way.by is not None:
+            return f"{way.by.routine} at {reader.name_of(way.by.address)}"
+    return None

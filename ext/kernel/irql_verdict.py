@@ -1,0 +1,250 @@
+"""Whose call broke an IRQL contract: the verdict on a stack, as data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Iterator, Optional, Sequence, Tuple
+
+from dumpkit.errors import DumpkitError
+from dumpkit.kernel.irql import PASSIVE_LEVEL
+from dumpkit.kernel.irql_contracts import Contract
+from dumpkit.kernel.irql_evidence import ROOT, FrameLevel, Measured, StackLevels, StackReader, against, measure
+from dumpkit.kernel.irql_findings import (
+    CERTAIN,
+    SOME_PATH,
+    Finding,
+    FrameFacts,
+    IrqlVerdict,
+    RaiseSite,
+    Violation,
+    check,
+    is_within,
+    needs,
+    terms_of,
+    violation,
+)
+from dumpkit.kernel.irql_level import Change, Level, Way, level_name
+from dumpkit.kernel.irql_roots import root_of
+from dumpkit.output import Hex
+from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.stack import Frame
+
+#: Bugchecks that are about the IRQL: of these even an open question is worth a line.
+IRQL_BUGCHECKS = frozenset((0x08, 0x09, 0x0A, 0x4A, 0xB8, 0xC8, 0xD1, 0xD3, 0xD4))
+_TRIAGE = 0x1000_0000
+_MOST_FRAMES = 256
+
+
+def irql_verdict(target: Target, frames: Optional[Sequence[Frame]] = None) -> Optional[IrqlVerdict]:
+    """The verdict on the failing stack: `frames` innermost first, those of the crashing processor where not given.
+
+    None where the bugcheck is not about the IRQL and no contract was broken.
+    """
+    bugcheck = target.bugcheck
+    is_asked = bugcheck is not None and bugcheck.code & ~_TRIAGE in IRQL_BUGCHECKS
+    processor = target.current_processor
+    if not is_asked:
+        # At PASSIVE_LEVEL everything may be called; this is told without a look at the stack.
+        level = measure(target, (), processor)
+        if level is None or level.level == PASSIVE_LEVEL:
+            return None
+    if frames is None:
+        from dumpkit.kernel.stack import walk_stack
+
+        try:
+            frames = walk_stack(target, target.context(processor), _MOST_FRAMES)
+        except DumpkitError as error:
+            return _nothing(str(error)) if is_asked else None
+    verdict = stack_verdict(StackReader(target), frames, measure(target, frames, processor))
+    return verdict if is_asked or verdict.cause is not None else None
+
+
+def _nothing(reason: str) -> IrqlVerdict:
+    return IrqlVerdict(None, None, None, (), (), (), None, reason, ())
+
+
+def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Optional[Measured]) -> IrqlVerdict:
+    """The verdict on a stack whose frames are given innermost first."""
+    levels = reader.levels(frames, measured)
+    found = list(_violations(reader, levels))
+    cause = next((each for each in found if each.certainty == CERTAIN), None)
+    bystanders: Tuple[str, ...] = ()
+    ahead: Tuple[Violation, ...] = ()
+    if cause is not None and cause.frame is not None:
+        bystanders = _bystanders(levels, cause)
+        ahead = tuple(_ahead(reader, levels, cause))
+    begins = _begin(levels) if cause is None else None
+    return IrqlVerdict(
+        f"{level_name(measured.level)} ({measured.source})" if measured is not None else None,
+        measured.level if measured is not None else None,
+        cause,
+        tuple(each for each in found if each.certainty != CERTAIN) if cause is None else (),
+        ahead,
+        bystanders,
+        begins,
+        _unknown(levels) if cause is None else None,
+        tuple(_facts(number, each) for number, each in enumerate(levels.frames)),
+    )
+
+
+def _facts(number: int, here: FrameLevel) -> FrameFacts:
+    routine = here.call.routine if here.call is not None else None
+    terms = terms_of(routine)
+    finding = check([here.level], terms) if terms is not None else None
+    verdict = None
+    if terms is not None and here.known_by:
+        verdict = finding.certainty if finding is not None else "ok" if is_within(here.level, terms) else None
+        if finding is not None and finding.certainty == CERTAIN:
+            verdict = finding.kind
+    return FrameFacts(
+        number,
+        Hex(here.frame.stack_pointer),
+        Hex(here.frame.instruction_pointer),
+        place_of(here),
+        str(here.level),
+        here.level.low,
+        here.level.high,
+        here.known_by,
+        routine.shown if routine is not None else None,
+        needs(terms) if terms is not None else None,
+        verdict,
+        here.problem,
+    )
+
+
+def place_of(here: FrameLevel, address: Optional[int] = None) -> str:
+    """A function with the distance into it of an address, by default the frame's instruction."""
+    from_start = here.displacement
+    at = here.frame.instruction_pointer
+    if from_start is None:
+        return here.function
+    distance = from_start + (address - at if address is not None else 0)
+    return f"{here.function}+0x{distance:x}" if distance > 0 else here.function
+
+
+def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]:
+    """The calls of drivers on the stack that break a contract or may, outermost first.
+
+    The kernel's calls of its own routines are left out: contracts are for drivers, and the kernel calls deeper.
+    """
+    frames = levels.frames
+    for index in range(len(frames) - 1, -1, -1):
+        here = frames[index]
+        if here.call is None or here.module in ("nt", "") or here.frame.is_interrupted:
+            continue
+        terms = terms_of(here.call.routine)
+        finding = _finding(here, terms) if terms is not None else None
+        if finding is not None and terms is not None:
+            place = place_of(here, here.call.address)
+            raised = raise_of(reader, frames, index)
+            yield violation(place, here.module, here.call, here.level, terms, finding, index, raised)
+
+
+def _finding(here: FrameLevel, terms: Contract) -> Optional[Finding]:
+    """What is wrong with a frame's call: by the level that is known, or else by that of one of its paths."""
+    finding = check([here.level], terms)
+    if finding is None and len(here.ways) > 1 and here.level.low != here.level.high:
+        finding = check([way.level for way in here.ways], terms)
+        if finding is not None and finding.certainty == CERTAIN:
+            finding = Finding(finding.kind, SOME_PATH)
+    return finding
+
+
+def raise_of(reader: StackReader, frames: Sequence[FrameLevel], index: int) -> Optional[RaiseSite]:
+    """What the level of a frame is from, followed outwards to the frame whose code set it, or where a stack begins.
+
+    None where a frame on the way does not tell.
+    """
+    for number in range(index, len(frames)):
+        here = frames[number]
+        if here.known_by == ROOT:
+            root = root_of(here.function.rpartition("!")[2])
+            calls = root.calls if root is not None else "system services of user mode"
+            instruction = Hex(here.frame.instruction_pointer)
+            return RaiseSite(place_of(here), instruction, calls, str(here.level), number, True)
+        changes = {way.by for way in here.ways}
+        if len(changes) != 1:
+            return None
+        change = changes.pop()
+        if change is not None:
+            return _site(reader, change, frames[index].level, number)
+        if any(way.level.pops for way in here.ways):
+            return None
+    return None
+
+
+def _site(reader: StackReader, change: Change, level: Level, frame: Optional[int]) -> RaiseSite:
+    place = reader.name_of(change.address)
+    return RaiseSite(place, Hex(change.address), change.routine, str(level), frame)
+
+
+def _bystanders(levels: StackLevels, cause: Violation) -> Tuple[str, ...]:
+    """The modules that the cause's call led into, outermost first; the kernel has no name to clear."""
+    found: Dict[str, None] = {}
+    for here in reversed(levels.frames[: cause.frame]):
+        if here.module not in ("", "nt", cause.module):
+            found[here.module] = None
+    return tuple(found)
+
+
+def _ahead(reader: StackReader, levels: StackLevels, cause: Violation) -> Iterator[Violation]:
+    """Calls that lie behind those of the stack, in the functions from the raise to the cause, innermost first."""
+    last = cause.raised.frame if cause.raised is not None and cause.raised.frame is not None else cause.frame
+    for index in range(cause.frame or 0, (last or 0) + 1):
+        here = levels.frames[index]
+        if here.module != cause.module or here.call is None:
+            continue
+        outer = levels.frames[index + 1].level if index + 1 < len(levels.frames) else None
+        yield from _calls_behind(reader, here, here.call.address, outer)
+
+
+def _calls_behind(reader: StackReader, here: FrameLevel, behind: int, entry: Optional[Level]) -> Iterator[Violation]:
+    """The calls of a frame's function behind a virtual address that break a contract, in order.
+
+    `entry` is the level at the function's start, None where that is not known.
+    """
+    if reader.flows is None:
+        return
+    flow = reader.flows.flow_at(here.frame.instruction_pointer)
+    if flow is None:
+        return
+    # What the same raise brought to the frame's call, it brought to the calls behind that.
+    same = {way.by: here.level for way in here.ways if way.by is not None} if len(here.ways) == 1 else {}
+    for address in sorted(flow.calls):
+        call = flow.calls[address]
+        terms = terms_of(call.routine) if address > behind else None
+        if terms is None:
+            continue
+        ways = [_way_level(way, entry, same) for way in flow.ways(address)]
+        finding = check(ways, terms)
+        if finding is not None and finding.certainty in (CERTAIN, SOME_PATH):
+            yield violation(place_of(here, address), here.module, call, ways[0], terms, finding)
+
+
+def _way_level(way: Way, entry: Optional[Level], same: Dict[Optional[Change], Level]) -> Level:
+    if way.by in same and not way.level.is_exact:
+        return same[way.by]
+    return against(way.level, entry) if entry is not None else way.level
+
+
+def _begin(levels: StackLevels) -> Optional[RaiseSite]:
+    """What the stack's levels begin with: the innermost function of the kernel that sets one."""
+    for number, here in enumerate(levels.frames):
+        if here.known_by == ROOT:
+            root = root_of(here.function.rpartition("!")[2])
+            calls = root.calls if root is not None else "system services of user mode"
+            return RaiseSite(place_of(here), Hex(here.frame.instruction_pointer), calls, str(here.level), number, True)
+    return None
+
+
+def _unknown(levels: StackLevels) -> Optional[str]:
+    """What keeps the levels of drivers' frames from being known, where something does."""
+    problems: Dict[str, None] = {}
+    for here in levels.frames:
+        if here.module not in ("", "nt") and here.problem:
+            problems[here.problem] = None
+    if not problems:
+        return None
+    named = list(problems)
+    return "; ".join(named[:2]) + (f"; and {len(named) - 2} more" if len(named) > 2 else "")
