@@ -68,7 +68,7 @@ def add_device(
     stack_size: int = 1,
 ) -> Structure:
     """A DEVICE_OBJECT of a driver, with its extension behind it; `attached_to` is the device that it lies upon."""
-    device = objects.create("_DEVICE_OBJECT", "Device", name, address)
+    device = objects.create("_DEVICE_OBJECT", "Device", name, address, extension_size)
     size = device.size
     behind = machine.place("_DEVOBJ_EXTENSION", machine.allocate(0x200))
     behind["DeviceObject"] = device

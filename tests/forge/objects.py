@@ -77,15 +77,21 @@ class ObjectManager:
             info.set({"Directory": directory, "Name": name, "ReferenceCount": 1})
         return header
 
-    def create(self, structure: str, type: str, name: Optional[str] = None, address: Optional[int] = None) -> Structure:
-        """A new object with its header: a structure on the heap or at a virtual address."""
-        body = self.place(structure, address)
+    def header_of(self, body: int) -> Structure:
+        """The header of an object at a virtual address."""
+        return self.machine.view("_OBJECT_HEADER", body - self.machine.layouts.offset("_OBJECT_HEADER", "Body"))
+
+    def create(
+        self, structure: str, type: str, name: Optional[str] = None, address: Optional[int] = None, behind: int = 0
+    ) -> Structure:
+        """A new object with its header: a structure on the heap, `behind` bytes kept behind it, or at an address."""
+        body = self.place(structure, address, behind)
         self.header(body.address, type, name)
         return body
 
-    def place(self, structure: str, address: Optional[int] = None) -> Structure:
+    def place(self, structure: str, address: Optional[int] = None, behind: int = 0) -> Structure:
         """A structure on the heap, with room for headers in front of it, or at a virtual address."""
         machine = self.machine
         if address is None:
-            address = machine.allocate(machine.layouts.size(structure) + _ROOM) + _ROOM
+            address = machine.allocate(machine.layouts.size(structure) + _ROOM + behind) + _ROOM
         return machine.place(structure, address)
