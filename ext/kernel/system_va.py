@@ -77,21 +77,22 @@ class SystemVaTypes:
         self._ranges: Optional[List[Tuple[int, int, str]]] = None
 
     def _read(self) -> Optional[bytes]:
-        problems: List[str] = []
+        unknown: List[str] = []
+        missing: List[str] = []
         for symbol, type, points, member in _TABLES:
             try:
                 place = self._place(symbol, type, points, member)
                 found = self._target.memory.read(place, _SLOTS)
             except SymbolError as error:
-                problems.append(str(error))
+                unknown.append(str(error))
                 continue
             except MemoryReadError as error:
-                # A missing page says more than a name that this kernel does not have.
-                problems.insert(0, f"{symbol} cannot be read: {error.reason}")
+                missing.append(f"{symbol} cannot be read: {error.reason}")
                 continue
             self.source = f"{type}.{member}" if member else symbol
             return found
-        self.problem = problems[0]
+        # A missing page says more than a name that this kernel does not have.
+        self.problem = (missing or unknown)[0]
         return None
 
     def _place(self, symbol: str, type: str, points: bool, member: str) -> int:

@@ -173,10 +173,15 @@ def parse(text: str) -> Dict[str, Paragraph]:
 
 
 @cache
-def windows(build: int) -> Layouts:
-    """The layouts of Windows 10 build 19041, of Windows 11 build 22000 or of 22621."""
+def windows(build: int, *more: str) -> Layouts:
+    """The layouts of Windows 10 build 19041, of Windows 11 build 22000 or of 22621.
+
+    `more` names further tables, whose structures take the place of those of the same name.
+    """
     table = 22000 if build == 22621 else build
     paragraphs = parse((_FOLDER / f"windows_{table}.txt").read_text())
+    for kind in more:
+        paragraphs.update(parse((_FOLDER / f"{kind}_{table}.txt").read_text()))
     if build == 22621:
         _change_to_22621(paragraphs)
     return Layouts(build, paragraphs)

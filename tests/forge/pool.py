@@ -7,15 +7,19 @@ whose data begins the next one.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from dumpkit.symbols.types import EnumType
 
 from tests.forge.machine import Machine
 from tests.forge.structure import Structure
 
 #: _EX_HEAP_TYPE: the index of a heap in its pool node.
-NON_PAGED, NON_PAGED_NX, PAGED = 0, 1, 2
+NON_PAGED, NON_PAGED_NX, PAGED, MMST = 0, 1, 2, 3
 #: _POOL_TYPE bits in a POOL_HEADER.
-NON_PAGED_TYPE, PAGED_TYPE, IN_USE = 0, 1, 2
+NON_PAGED_TYPE, PAGED_TYPE, IN_USE, QUOTA = 0, 1, 2, 8
+#: What `Pool.heap` takes for the node of special pool's heaps.
+SPECIAL_NODE = -1
 #: RangeFlags of a _HEAP_PAGE_RANGE_DESCRIPTOR.
 INTERIOR, BIG, LFH, VS = 0x1, 0x3, 0xB, 0xF
 
@@ -36,11 +40,20 @@ def tag_value(tag: str) -> int:
 
 
 def put_pool_header(
-    machine: Machine, address: int, size: int, tag: str, pool_type: int = NON_PAGED_TYPE, previous: int = 0
+    machine: Machine,
+    address: int,
+    size: int,
+    tag: str,
+    pool_type: int = NON_PAGED_TYPE,
+    previous: int = 0,
+    process: int = 0,
 ) -> None:
-    """A POOL_HEADER; sizes in bytes, this one's included."""
+    """A POOL_HEADER; sizes in bytes, this one's included. The quota of `process`, where there is one, was charged."""
     header = machine.view("_POOL_HEADER", address)
     machine.put(address, bytes(header.size))
+    if process:
+        pool_type |= QUOTA
+        header["ProcessBilled"] = process ^ machine.u64(machine.address("ExpPoolQuotaCookie")) ^ address
     header.set(
         {"PreviousSize": previous >> 4, "BlockSize": size >> 4, "PoolType": pool_type, "PoolTag": tag_value(tag)}
     )
@@ -63,7 +76,7 @@ class Pool:
         self.machine = machine
         self.heap_key, self.lfh_key = heap_key, lfh_key
         self._tracker_base, self._bitmap = tracker_base, bitmap
-        self.heaps: Dict[int, Structure] = {}
+        self.heaps: Dict[Tuple[int, int], Structure] = {}
         machine.global_view("_RTLP_HP_HEAP_GLOBALS", "RtlpHpHeapGlobals").set({"HeapKey": heap_key, "LfhKey": lfh_key})
         self.state = machine.global_view("_EX_POOL_HEAP_MANAGER_STATE", "ExPoolState")
         self.state["NumberOfPools"] = 1
@@ -82,25 +95,41 @@ class Pool:
         machine.set_global("PoolBigPageTable", self._big_table)
         machine.set_global("PoolBigPageTableSize", _BIG_TABLE_ENTRIES)
 
-    def heap(self, kind: int) -> Structure:
-        """The _SEGMENT_HEAP of a type of pool (_EX_HEAP_TYPE), made when first asked for."""
-        if kind not in self.heaps:
+    def heap(self, kind: int, node: int = 0) -> Structure:
+        """The _SEGMENT_HEAP of a type of pool (_EX_HEAP_TYPE) of a NUMA node, made when first asked for.
+
+        Node SPECIAL_NODE has those of special pool.
+        """
+        if (node, kind) not in self.heaps:
             machine = self.machine
             heap = machine.place("_SEGMENT_HEAP", machine.allocate(machine.layouts.size("_SEGMENT_HEAP"), _PAGE))
-            self.heaps[kind] = heap
+            self.heaps[node, kind] = heap
             heap["Signature"] = _SEGMENT_HEAP_SIGNATURE
-            self.state[f"PoolNode[0].Heaps[{kind}]"] = heap
+            if node == SPECIAL_NODE:
+                self.state[f"SpecialHeaps[{kind}]"] = heap
+            else:
+                self.state[f"PoolNode[{node}].Heaps[{kind}]"] = heap
+                self.state["NumberOfPools"] = max(self.state["NumberOfPools"], node + 1)
             for index, (size, shift) in enumerate(zip(_SEGMENT_SIZES, _UNIT_SHIFTS)):
                 context = heap.member(f"SegContexts[{index}]")
                 context.set({"SegmentMask": -size & _U64, "UnitShift": shift, "PagesPerUnitShift": shift - 12})
                 context.set({"FirstDescriptorIndex": 2 if not index else 1, "Heap": heap})
                 machine.link(context.at("SegmentListHead"), ())
             machine.link(heap.at("VsContext.SubsegmentList"), ())
-        return self.heaps[kind]
+        return self.heaps[node, kind]
 
-    def segment(self, kind: int, address: int, context: int = 0) -> Segment:
+    def segment(self, kind: int, address: int, context: int = 0, node: int = 0) -> Segment:
         """A new segment of a heap at a multiple of 1 MB (context 0) or 16 MB (context 1)."""
-        return Segment(self, self.heap(kind), address, context)
+        return Segment(self, self.heap(kind, node), address, context)
+
+    def keep(self, blocks: Sequence[int], bucket: int = 0, paged: bool = False) -> None:
+        """Put blocks (addresses of what their SLIST_ENTRY lies in) into a dynamic lookaside list, the first on top."""
+        lookaside = self.state.member(f"PoolNode[0].Lookasides[{int(paged)}]")
+        lookaside.set({"BucketCount": 64, "ActiveBucketCount": 64})
+        head = lookaside.at(f"Buckets[{bucket}].ListHead")
+        self.machine.put_u64(head, len(blocks), blocks[0] | 1)
+        for block, following in zip(blocks, [*blocks[1:], 0]):
+            self.machine.put_u64(block, following)
 
     def track(self, address: int, kind: int) -> None:
         """Tell the allocation tracker what a megabyte is: 1 or 2 a segment of context 0 or 1, 3 a large allocation."""
@@ -109,16 +138,19 @@ class Pool:
         old = self.machine.read(place, 1)[0]
         self.machine.put(place, bytes([old & ~(3 << bit % 8) | kind << bit % 8]))
 
-    def add_big_entry(self, address: int, size: int, tag: str, pool_type: int = NON_PAGED_TYPE) -> None:
+    def add_big_entry(
+        self, address: int, size: int, tag: str, pool_type: int = NON_PAGED_TYPE, freed: bool = False
+    ) -> Structure:
         """An entry of PoolBigPageTable: an allocation of a page or more; its size in bytes."""
         mixed = (address >> 12 & 0xFFFFFFFF) * 0x9E5F
         slot = (mixed ^ mixed >> 32) & _BIG_TABLE_ENTRIES - 1
         while not self.machine.read(self._big_table + slot * self._entry_size, 1)[0] & 1:
             slot = (slot + 1) % _BIG_TABLE_ENTRIES
         entry = self.machine.place("_POOL_TRACKER_BIG_PAGES", self._big_table + slot * self._entry_size)
-        entry.set({"Va": address, "Key": tag_value(tag), "PoolType": pool_type, "NumberOfBytes": size})
+        entry.set({"Va": address | freed, "Key": tag_value(tag), "PoolType": pool_type, "NumberOfBytes": size})
+        return entry
 
-    def large(self, kind: int, address: int, size: int, tag: str, pool_type: int = NON_PAGED_TYPE) -> None:
+    def large(self, kind: int, address: int, size: int, tag: str, pool_type: int = NON_PAGED_TYPE) -> Structure:
         """A large allocation: pages of its own, in the heap's tree and in PoolBigPageTable."""
         heap, machine = self.heap(kind), self.machine
         machine.put(address, bytes(size))
@@ -134,8 +166,10 @@ class Pool:
             if not root:
                 node[side] = data
                 data["TreeNode.ParentValue"] = node
-        self.track(address, 3)
+        for megabyte in range(address & -0x100000, address + size, 0x100000):
+            self.track(megabyte, 3)
         self.add_big_entry(address, size, tag, pool_type)
+        return data
 
 
 class Segment:
@@ -221,25 +255,31 @@ class VsSubsegment:
         """A free chunk of `size` bytes, its header included; the chunk's address."""
         return self._chunk(size, 0)
 
-    def allocate(self, size: int, tag: str, pool_type: int = NON_PAGED_TYPE) -> int:
+    def allocate(self, size: int, tag: str, pool_type: int = NON_PAGED_TYPE, process: int = 0) -> int:
         """An allocation of `size` bytes, POOL_HEADER included, in a chunk 0x10 larger; its POOL_HEADER's address.
 
-        From a page on it has no POOL_HEADER but an entry in PoolBigPageTable; then what its data's address is.
+        From a page on it has no POOL_HEADER but an entry in PoolBigPageTable; then what its data's address is, which
+        begins a page.
         """
         chunk = self.next
         data = chunk + 0x10
+        if size >= _PAGE and data % _PAGE:
+            raise ValueError(f"an allocation of {size:#x} bytes does not begin at {data:#x}")
         if size < _PAGE and data >> 12 != (data + size - 1) >> 12 and data % _PAGE != _PAGE - 0x10:
             raise ValueError(f"an allocation of {size:#x} bytes at {data:#x} would cross a page")
         self._chunk(size + 0x10, 1)
         if size < _PAGE:
-            put_pool_header(self.pool.machine, data, size, tag, pool_type | IN_USE)
+            put_pool_header(self.pool.machine, data, size, tag, pool_type | IN_USE, process=process)
         else:
             self.pool.add_big_entry(data, size, tag, pool_type)
         return data
 
-    def fill(self) -> int:
-        """End the page with a free chunk up to where its last pair of headers could stand; its address."""
-        end = (self.next | _PAGE - 1) + 1 - 0x20
+    def fill(self, left: int = 0x20) -> int:
+        """End the page with a free chunk up to `left` bytes before its end; its address.
+
+        0x20 leaves room for a last pair of headers, 0x10 for that of a chunk whose POOL_HEADER begins the next page.
+        """
+        end = (self.next | _PAGE - 1) + 1 - left
         return self.free(end - self.next)
 
     def _chunk(self, size: int, allocated: int) -> int:
@@ -261,6 +301,8 @@ class Block(NamedTuple):
     size: int
     tag: str
     allocated: bool = True
+    #: The EPROCESS whose quota was charged.
+    process: int = 0
 
 
 def classic_page(
@@ -272,7 +314,41 @@ def classic_page(
     machine.put(address, bytes(_PAGE))
     places, previous, at = [], 0, address
     for block in blocks:
-        put_pool_header(machine, at, block.size, block.tag, (pool_type | IN_USE) if block.allocated else 0, previous)
+        kind = (pool_type | IN_USE) if block.allocated else 0
+        put_pool_header(machine, at, block.size, block.tag, kind, previous, block.process)
         places.append(at)
         previous, at = block.size, at + block.size
     return tuple(places)
+
+
+def free_list(machine: Machine, head: int, headers: Sequence[int]) -> None:
+    """Link free classic blocks, by their POOL_HEADERs' addresses, into a list of free blocks."""
+    machine.link(head, [header + 0x10 for header in headers])
+
+
+def special_page(
+    machine: Machine, page: int, size: int, tag: str, paged: bool = False, underruns: bool = False, fill: int = 0x5C
+) -> int:
+    """A page of special pool with an allocation of `size` bytes; the address of its data.
+
+    The data ends with the page, or begins it with `underruns`.
+    """
+    offset = 0 if underruns else _PAGE - size & -0x10
+    machine.put(page, bytes([fill]) * _PAGE)
+    machine.put(page + offset, bytes(size))
+    header = page + _PAGE - 0x10 if underruns else page
+    machine.put(header, (size | (0x8000 if paged else 0) | fill << 16).to_bytes(4, "little") + tag.encode("latin-1"))
+    machine.put_u64(header + 8, 0)
+    return page + offset
+
+
+def set_system_va_types(machine: Machine, types: Mapping[int, str]) -> Structure:
+    """Fill MiVisibleState.SystemVaType: the 512 GB around each address -> an enumerator without its MiVa."""
+    state = machine.place("_MI_VISIBLE_STATE", machine.allocate(machine.layouts.size("_MI_VISIBLE_STATE"), _PAGE))
+    machine.set_global("MiVisibleState", state)
+    enumeration = machine.layouts.type("_MI_SYSTEM_VA_TYPE")
+    assert isinstance(enumeration, EnumType)
+    values = dict(enumeration.enumerators)
+    for address, name in types.items():
+        state[f"SystemVaType[{address >> 39 & 0xFF}]"] = values[f"MiVa{name}"]
+    return state

@@ -47,3 +47,4 @@ def test_the_tables_are_what_their_generator_makes_of_the_symbols(build):
     table = json.loads(lzma.decompress((SYMBOLS / "isf" / f"{TABLES[build]}.json.xz").read_bytes()))
     folder = Path(__file__).parent / "layouts"
     assert (folder / f"windows_{build}.txt").read_text() == generate(table)
+    assert (folder / f"memory_{build}.txt").read_text() == generate(table, "memory")

@@ -276,6 +276,8 @@ class Pools:
         if not blocks:
             return self._none(address, region, problems, heap=heap, evidence=evidence)
         mine = next((block for block in blocks if block.holds(address)), None)
+        if mine is not None and mine.allocated is None and not self._is_readable(address):
+            return self._none(address, region, [*problems, *mine.problems], heap=heap, evidence=evidence)
         if mine is not None and mine.allocated and mine.data is not None and mine.data % PAGE == 0 and mine.tag is None:
             evidence += ("a chunk larger than a page has no POOL_HEADER",)
         return PoolPage(address, region, VS, tuple(blocks), heap, evidence=evidence, problems=tuple(problems))

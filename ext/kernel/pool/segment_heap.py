@@ -13,7 +13,6 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.header import Field, field
 from dumpkit.memory import U64_MASK
-from dumpkit.objects import MemberError
 from dumpkit.target import Target
 
 _SEGMENT_MAGIC = 0xA2E6_4EAD_A2E6_4EAD
@@ -94,6 +93,7 @@ class SegmentHeaps:
         self._segment_type = target.type("_HEAP_PAGE_SEGMENT")
         context = target.type("_HEAP_SEG_CONTEXT")
         self._context_size = context.size
+        self._list_head = context.offset("SegmentListHead")
         self._contexts_offset = self._heap_type.offset("SegContexts")
         self._signature = self._segment_type.offset("Signature")
         self._descriptors = self._segment_type.offset("DescArray")
@@ -284,12 +284,8 @@ class SegmentHeaps:
         return Segment(base, size, heap, context, shift, evidence)
 
     def _list(self, heap: Heap, context: int) -> Iterator[int]:
-        try:
-            head = heap.address + self._heap_type.offset(f"SegContexts[{context}].SegmentListHead")
-            walk = self._target.list(head, "_HEAP_PAGE_SEGMENT", "ListEntry", _MOST_SEGMENTS)
-        except MemberError as error:
-            self.problems.append(str(error))
-            return
+        head = heap.address + self._contexts_offset + context * self._context_size + self._list_head
+        walk = self._target.list(head, "_HEAP_PAGE_SEGMENT", "ListEntry", _MOST_SEGMENTS)
         for record in walk:
             yield record.address
         if not walk.complete:

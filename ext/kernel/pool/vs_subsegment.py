@@ -115,7 +115,9 @@ class VsSubsegments:
                 yield chunk
                 at, previous = chunk.end, chunk.size
                 continue
-            problem = "its header cannot be read" if chunk is None else "its header is damaged"
+            problem = "its header is damaged"
+            if chunk is None:
+                problem = f"its header cannot be read: {self._memory.explain(at)}"
             resumed = self._resume(max(at + _UNIT, since - 2 * _UNIT), end, until)
             if resumed is None:
                 yield self._gap(at, min(end, until), chunk, f"{problem}, and no sound header follows in the page")

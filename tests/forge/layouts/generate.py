@@ -1,6 +1,10 @@
 """Makes a layout table for the forge out of a volatility ISF table: only the structures that the forge writes.
 
     python -m tests.forge.layouts.generate TABLE.json.xz tests/forge/layouts/windows_22000.txt
+    python -m tests.forge.layouts.generate TABLE.json.xz tests/forge/layouts/memory_22000.txt
+
+The name before the underscore chooses the structures: "windows" those that every machine has, "memory" what the
+memory manager and the pool have beside them (`layout.windows(build, "memory")`).
 
 A table has a paragraph for each type: its kind, name and size, then `offset name type` for each member, several
 in a line. Numbers are hexadecimal. A type is a short name of `tests.forge.layout.BASE_TYPES`, `*T` (pointer),
@@ -88,6 +92,28 @@ WANTED.update(
         "_PEB": "BeingDebugged ImageBaseAddress Ldr ProcessParameters",
     }
 )
+#: The structures of further tables; where a type is in both, this one's members count.
+MORE: Dict[str, Dict[str, str]] = {
+    "memory": {
+        "_EX_HEAP_POOL_NODE": "Heaps Lookasides",
+        "_RTL_DYNAMIC_LOOKASIDE": "",
+        "_RTL_LOOKASIDE": "",
+        "_SLIST_HEADER": "Alignment Region",
+        "_MI_SYSTEM_INFORMATION": "Pools Vs",
+        "_MI_POOL_STATE": """MaximumNonPagedPoolThreshold AllocatedNonPagedPool TotalPagedPoolQuota
+            TotalNonPagedPoolQuota""",
+        "_MI_VISIBLE_STATE": """PagedPoolInfo MaximumNonPagedPoolInPages SizeOfPagedPoolInPages NonPagedPoolCommit
+            SmallNonPagedPtesCommit BootCommit MdlPagesAllocated ContiguousPagesAllocated SystemPageTableCommit
+            ProcessCommit DriverCommit PagingLevels PfnDatabaseCommit SystemVaType""",
+        "_MI_PARTITION": "Vp Commit",
+        "_MI_PARTITION_COMMIT": "PeakCommitment TotalCommitLimitMaximum",
+        "_MI_VISIBLE_PARTITION": """NumberOfPhysicalPages NumberOfPagingFiles PagingFile AvailablePages
+            ResidentAvailablePages TotalCommittedPages ModifiedPageListHead ModifiedNoWritePageListHead
+            TotalCommitLimit TotalPagesForPagingFile VadPhysicalPages ProcessLockedFilePages SharedCommit""",
+        "_MMPAGING_FILE": """Size MaximumSize MinimumSize FreeSpace PeakUsage HighestPage PageFileName
+            VirtualStorePagefile""",
+    }
+}
 ENUMS = (
     """_KTHREAD_STATE _KWAIT_REASON _KOBJECTS _EX_HEAP_TYPE _HEAP_FAILURE_TYPE _MI_SYSTEM_VA_TYPE _POOL_TYPE""".split()
 )
@@ -131,10 +157,11 @@ def _spell(type: Dict[str, Any], needed: List[str]) -> str:
     return name
 
 
-def generate(table: Dict[str, Any]) -> str:
-    """The text of a layout table."""
+def generate(table: Dict[str, Any], kind: str = "windows") -> str:
+    """The text of a layout table of a kind."""
     records, enums = table["user_types"], table["enums"]
-    waiting = [name for name in [*WANTED, *ENUMS] if name in records or name in enums]
+    wanted = {**WANTED, **MORE.get(kind, {})}
+    waiting = [name for name in MORE.get(kind, [*WANTED, *ENUMS]) if name in records or name in enums]
     done: Dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -144,7 +171,7 @@ def generate(table: Dict[str, Any]) -> str:
         if record is None:
             done[name] = _enum(name, enums.get(name))
             continue
-        chosen = WANTED.get(name, "").split()
+        chosen = wanted.get(name, "").split()
         fields = [item for item in record["fields"].items() if not chosen or item[0] in chosen]
         rows = [
             f"{field['offset']:x} {member} {_spell(field['type'], waiting)}"
@@ -172,4 +199,4 @@ def _paragraph(head: str, rows: List[str]) -> str:
 if __name__ == "__main__":
     source, target = sys.argv[1:]
     loaded = json.loads(lzma.decompress(Path(source).read_bytes()))
-    Path(target).write_text(generate(loaded))
+    Path(target).write_text(generate(loaded, Path(target).name.split("_")[0]))
