@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterator, Optional, Tuple
 
-from dumpkit.code import current_line
+from dumpkit.code import current_line, label_of
 from dumpkit.errors import CommandError, ExpressionError, RegisterError
 from dumpkit.output import Hex
 from dumpkit.record import Record
@@ -22,6 +22,8 @@ class Registers(Record):
     values: Dict[str, Hex]
     location: Optional[str]
     instruction: str
+    #: Whether a command such as .cxr set the context.
+    is_set_context: bool
     _context: Context
 
 
@@ -30,9 +32,13 @@ class SomeRegisters(Record):
 
     values: Dict[str, Hex]
     texts: Tuple[str, ...]
+    #: Whether a command such as .cxr set the context.
+    is_set_context: bool
 
 
 def registers_lines(result: object) -> Iterator[str]:
+    if getattr(result, "is_set_context", False):
+        yield "Last set context:"
     if isinstance(result, SomeRegisters):
         yield " ".join(result.texts)
     elif isinstance(result, Registers):
@@ -63,7 +69,7 @@ def _named(session: Session, names: str) -> SomeRegisters:
             raise ExpressionError("Syntax error", match.end() + 1, names, caret=True)
         plain = name.startswith("$")
         texts.append(f"{name}={values[name]:016x}" if plain else register_text(session.context, name))
-    return SomeRegisters(values, tuple(texts))
+    return SomeRegisters(values, tuple(texts), session.override is not None)
 
 
 @command(
@@ -79,11 +85,11 @@ def r(session: Session, names: str = "") -> object:
         return _named(session, names)
     context = session.context
     target = session.dump
-    place = target.symbols.nearest(context.instruction_pointer)
     return Registers(
         session.processor,
         {name: Hex(value) for name, value in context.values.items()},
-        str(place) if place is not None else None,
+        label_of(target, context.instruction_pointer),
         current_line(target, context),
+        session.override is not None,
         context,
     )

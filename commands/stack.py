@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.errors import CommandError
-from dumpkit.kernel.stack import MOST_FRAMES, walk_stack
+from dumpkit.expression import refuse_surplus
+from dumpkit.kernel.stack import MOST_FRAMES, Frame, walk_stack
 from dumpkit.kernel.x64_walk import CODE, FRAME_POINTER, SCAN
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
+from dumpkit.registers import X64, Context
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+from dumpkit.target import Target
 
 #: How a frame's line shows that its unwind data was not there.
 _MARKS = {CODE: "(code)", SCAN: "(scan)", FRAME_POINTER: "(frame pointer)"}
@@ -21,6 +24,13 @@ _LEGEND = {
     SCAN: "(scan): no image for unwinding; a word of the stack that may be a return address",
     FRAME_POINTER: "(frame pointer): no image for unwinding; found by the chain of frame records",
 }
+
+BANNER = "  *** Stack trace for last set context - .thread/.cxr resets it"
+_NO_ADDRESS = "--------`--------"
+_USAGE = "k[bcfLMnpPv] [COUNT] | k = SP [IP] [COUNT]"
+
+#: The debugger refuses more frames than this.
+_MOST_ASKED = 0xFFFF
 
 
 class StackFrame(Record):
@@ -38,6 +48,10 @@ class StackFrame(Record):
     arguments: Optional[Tuple[Hex, ...]]
     #: "context", "unwound", "code", "frame pointer" or "scan".
     found_by: str
+    #: Whether the function was inlined: the frame is then that of the next one that was not.
+    is_inline: bool = False
+    #: The trap frame that a handler of the kernel saved there.
+    trap_frame: Optional[Hex] = None
 
 
 class StackTrace(Record):
@@ -47,25 +61,135 @@ class StackTrace(Record):
     frames: Tuple[StackFrame, ...]
     #: Whether `frames` ends because as many as were asked for are shown.
     cut: bool
+    #: Whether the context is not the processor's but one that was set, and all of its stack is shown.
+    is_set_context: bool
     _options: str = ""
 
 
-class _Options:
-    """Letters behind the k, then a number of frames."""
+def stack_frames(
+    target: Target, context: Context, limit: int = MOST_FRAMES, first: int = 0, lines: bool = True
+) -> List[StackFrame]:
+    """The stack of a context, functions that were inlined included; `first` is the first frame's number.
 
-    letters = "bcnpPvfL"
+    `lines` says whether source lines are looked for.
+    """
+    found: List[StackFrame] = []
+    for _, rows in frames_with_inlined(target, walk_stack(target, context, limit), first, lines):
+        found += rows
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def frames_with_inlined(
+    target: Target, walked: Sequence[Frame], first: int = 0, lines: bool = True
+) -> Iterator[Tuple[Frame, List[StackFrame]]]:
+    """Each frame with its lines of `k`: those of the functions that were inlined there, and behind them its own."""
+    for frame in walked:
+        rows = _inlined(target, frame, first, lines)
+        rows.append(_frame(target, frame, first + len(rows), lines))
+        first += len(rows)
+        yield frame, rows
+
+
+def _frame(target: Target, frame: Frame, number: int, lines: bool) -> StackFrame:
+    place = target.symbols.nearest(frame.instruction_pointer)
+    line = target.symbols.source_line(frame.instruction_pointer) if lines else None
+    return StackFrame(
+        number,
+        Hex(frame.stack_pointer),
+        Hex(frame.return_address),
+        Hex(frame.instruction_pointer),
+        str(place) if place is not None else f"0x{quoted(frame.instruction_pointer)}",
+        place.module.name if place is not None else None,
+        f"{line.file} @ {line.line}" if line is not None else None,
+        tuple(Hex(word) for word in frame.arguments) if frame.arguments is not None else None,
+        frame.found_by,
+        trap_frame=Hex(frame.trap_frame) if frame.trap_frame is not None else None,
+    )
+
+
+def _inlined(target: Target, frame: Frame, number: int, lines: bool) -> List[StackFrame]:
+    """The functions that were inlined where a frame stands, innermost first."""
+    found: List[StackFrame] = []
+    for function in target.symbols.inlined(frame.instruction_pointer):
+        displacement = frame.instruction_pointer - function.address
+        name = f"{function.module.name}!{function.name}"
+        found.append(
+            StackFrame(
+                number + len(found),
+                Hex(frame.stack_pointer),
+                Hex(frame.return_address),
+                Hex(frame.instruction_pointer),
+                f"{name}+0x{displacement:x}" if displacement else name,
+                function.module.name,
+                f"{function.file} @ {function.line}" if lines and function.file is not None else None,
+                None,
+                frame.found_by,
+                True,
+            )
+        )
+    return found
+
+
+class _Options:
+    """What stands behind the k: letters, then a number of frames; or where to begin, and that number."""
+
+    letters = "bcdfLMnpPv"
 
     def __init__(self, session: Session, text: str) -> None:
-        self.letters_given = ""
-        while text and text[0] in self.letters:
-            self.letters_given += text[0]
-            text = text[1:]
-        text = text.strip()
+        self.given = ""
         self.count = MOST_FRAMES
-        if text:
-            self.count, rest = session.evaluate_prefix(text)
-            if rest.strip() or not self.count > 0:
-                raise CommandError(f"k: '{text}' is no number of frames", "k[bcnpPvfL] [COUNT]")
+        self.is_counted = False
+        self._session = session
+        self._text = text
+        at = 0
+        while at < len(text) and (text[at] in self.letters or text[at].isspace()):
+            self.given += text[at].strip()
+            at += 1
+        if "d" in self.given:
+            raise CommandError("kd is not there: dps @$csp shows the stack's words", _USAGE)
+        if text.startswith("=", at):
+            self.context = self._start(at + 1)
+        else:
+            self.context = session.context
+            if text[at:].strip():
+                self._take_count(*self._number(at))
+
+    def _number(self, at: int) -> Tuple[int, int]:
+        """The value of the expression at a place in the text, and where it ends."""
+        value, rest = self._session.evaluate_prefix(self._text[at:])
+        return value, len(self._text) - len(rest)
+
+    def _start(self, at: int) -> Context:
+        """The context that `= SP [IP] [COUNT]` describes: what else the current one has is not of that place."""
+        numbers: List[int] = []
+        if not self._text[at:].strip():
+            raise CommandError("k = needs a stack pointer", _USAGE)
+        while len(numbers) < 3 and self._text[at:].strip():
+            value, at = self._number(at)
+            numbers.append(value)
+        stack, instruction = numbers[0], self._session.context.instruction_pointer
+        if len(numbers) == 3 or (len(numbers) == 2 and numbers[1] > _MOST_ASKED):
+            instruction = numbers[1]
+            del numbers[1]
+        if len(numbers) == 2:
+            self._take_count(numbers[1], at)
+        architecture = self._session.dump.architecture
+        names = ("rip", "rsp") if architecture is X64 else ("pc", "sp")
+        current = self._session.context
+        kept = {} if architecture is X64 else {name: current.values[name] for name in ("fp",) if name in current.values}
+        return Context(architecture, {**kept, names[0]: instruction, names[1]: stack})
+
+    def _take_count(self, count: int, end: int) -> None:
+        if count > _MOST_ASKED:
+            raise CommandError(
+                f"Requested number of stack frames (0x{count:x}) is too large! The maximum number is 0xffff.", _USAGE
+            )
+        refuse_surplus(self._text, end)
+        self.is_counted = True
+        # The debugger takes 0 for all.
+        self.count = count or MOST_FRAMES
 
 
 def _heading(options: str) -> str:
@@ -81,13 +205,32 @@ def _heading(options: str) -> str:
 
 
 def _arguments(frame: StackFrame) -> str:
+    if frame.is_inline:
+        return " ".join([_NO_ADDRESS] * 4)
     if frame.arguments is None:
         return " ".join(["????????`????????"] * 4)
     return " ".join(quoted(argument) for argument in frame.arguments)
 
 
-def _frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str) -> Line:
-    pieces: List[Union[str, Span]] = [f"{frame.number:02x} "] if "n" in options else []
+def _addresses(frame: StackFrame, options: str) -> Iterator[Union[str, Span]]:
+    """The columns before the call site."""
+    if frame.is_inline:
+        yield "(Inline Function)" if "b" in options else f"(Inline Function) {_NO_ADDRESS}"
+    else:
+        if "b" not in options:
+            yield Span(quoted(frame.child_sp), "address", f"dps {frame.child_sp:x}")
+            yield " "
+        yield Span(quoted(frame.return_address), "address")
+    yield "     "
+    if "b" in options or "v" in options:
+        yield f": {_arguments(frame)} : "
+
+
+def frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str) -> Line:
+    """A frame as `k` with those letters shows it; `previous` is the one inside of it."""
+    pieces: List[Union[str, Span]] = [Span(f"{frame.number:02x}", None, f".frame /r {frame.number}"), " "]
+    if "n" not in options and "M" not in options:
+        pieces = []
     # kc names functions only, without the distance into them.
     name = frame.call_site.rpartition("+0x")[0] or frame.call_site if "c" in options else frame.call_site
     site = Span(name, "symbol", f"u {frame.instruction:x}")
@@ -96,27 +239,37 @@ def _frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str)
     if "f" in options:
         size = f"{frame.child_sp - previous.child_sp:9x}" if previous is not None else " " * 9
         pieces.append(f"{size} ")
-    if "b" not in options:
-        pieces += [Span(quoted(frame.child_sp), "address"), " "]
-    pieces += [Span(quoted(frame.return_address), "address"), "     "]
-    if "b" in options or "v" in options:
-        pieces.append(f": {_arguments(frame)} : ")
+    pieces += _addresses(frame, options)
     pieces.append(site)
+    if frame.is_inline and "v" in options:
+        pieces.append(f" (Inline Function @ {quoted(frame.instruction)})")
+    if frame.trap_frame is not None and "v" in options:
+        trap = Span(quoted(frame.trap_frame), "address", f".trap {frame.trap_frame:x}")
+        pieces += [" (TrapFrame @ ", trap, ")"]
     if frame.source is not None and "L" not in options:
         pieces.append(f" [{frame.source}] ")
-    if frame.found_by in _MARKS:
+    if frame.found_by in _MARKS and not frame.is_inline:
         pieces += ["  ", Span(_MARKS[frame.found_by], "dim")]
     return tuple(pieces)
 
 
 def stack_lines(result: StackTrace) -> Iterator[Line]:
-    yield (Span(_heading(result._options), "heading"),)
+    options = result._options.replace("M", "n")
+    if result.is_set_context:
+        yield BANNER
+    yield (Span(_heading(options), "heading"),)
     previous: Optional[StackFrame] = None
     for frame in result.frames:
-        yield _frame_line(frame, previous, result._options)
+        yield frame_line(frame, previous, options)
         previous = frame
+    if "c" not in options:
+        yield from legend_lines(result.frames)
+
+
+def legend_lines(frames: Sequence[StackFrame]) -> Iterator[Line]:
+    """What the marks behind frames mean, as far as they stand there."""
     for way, meaning in _LEGEND.items():
-        if "c" not in result._options and any(frame.found_by == way for frame in result.frames):
+        if any(frame.found_by == way for frame in frames):
             yield (Span(meaning, "dim"),)
 
 
@@ -124,40 +277,27 @@ def stack_lines(result: StackTrace) -> Iterator[Line]:
     "k",
     category="Stack",
     summary="The stack of the current context",
-    arguments=(Text("query", "letters as below, then how many frames to show"),),
+    arguments=(Text("query", "letters as below, then how many frames to show; or = SP [IP] [COUNT]"),),
     render=stack_lines,
     glued=True,
 )
 def k(session: Session, query: str = "") -> StackTrace:
-    """Shows the stack of the current processor (see ~Ns).
+    """Shows the stack of the current processor (see ~Ns), or of the context that .trap, .cxr or .thread made current.
 
     n  frame numbers        b  arguments instead of Child-SP   v  arguments and Child-SP
     f  size of each frame   c  call sites only                 L  no source lines
-    p  P  as k: parameters are not decoded
+    p  P  as k: parameters are not decoded                     M  as n
 
-    The letters may stand together: knL, kb 5. Where the images that unwinding needs are missing, each
-    frame says how it was found: (code) its function was followed to its return, (scan) it is a word of
-    the stack that may be a return address, nothing speaking against it. Leftovers of earlier calls can
-    be among the scanned ones.
+    The letters may stand together: knL, kb 5. k = SP IP COUNT shows the stack that begins at stack pointer SP with
+    instruction pointer IP (the current one where it is left out). An inlined function has a line without addresses
+    above the function that it was inlined into.
+
+    Where the images that unwinding needs are missing, each frame says how it was found: (code) its function was
+    followed to its return, (scan) it is a word of the stack that may be a return address, nothing speaking against
+    it. Leftovers of earlier calls can be among the scanned ones.
     """
     options = _Options(session, query)
-    target = session.dump
-    walked = walk_stack(target, session.context, options.count)
-    frames: List[StackFrame] = []
-    for number, frame in enumerate(walked):
-        place = target.symbols.nearest(frame.instruction_pointer)
-        line = target.symbols.source_line(frame.instruction_pointer)
-        frames.append(
-            StackFrame(
-                number,
-                Hex(frame.stack_pointer),
-                Hex(frame.return_address),
-                Hex(frame.instruction_pointer),
-                str(place) if place is not None else f"0x{quoted(frame.instruction_pointer)}",
-                place.module.name if place is not None else None,
-                f"{line.file} @ {line.line}" if line is not None else None,
-                tuple(Hex(word) for word in frame.arguments) if frame.arguments is not None else None,
-                frame.found_by,
-            )
-        )
-    return StackTrace(session.processor, tuple(frames), len(walked) == options.count, options.letters_given)
+    wants_lines = session.lines and "L" not in options.given
+    frames = stack_frames(session.dump, options.context, options.count, session.base_frame, wants_lines)
+    is_set = session.override is not None and options.context is session.override and not options.is_counted
+    return StackTrace(session.processor, tuple(frames), len(frames) == options.count, is_set, options.given)

@@ -11,6 +11,9 @@ from dumpkit.disassembly.previous import previous_instructions
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
+#: The privilege level in a selector's low bits that user mode has.
+_USER_MODE = 3
+
 #: The longest instruction in bytes: x64's limit, and ARM64's only size.
 LONGEST = {"x64": 15, "ARM64": 4}
 
@@ -28,6 +31,25 @@ def name_of(target: Target, address: int) -> Optional[str]:
             displacement = address - gone.base
             return f"<Unloaded_{gone.name}>" + (f"+0x{displacement:x}" if displacement else "")
     return None
+
+
+def label_of(target: Target, address: int, lines: bool = False) -> Optional[str]:
+    """The heading of the code at a virtual address, or None outside every module.
+
+    It is the name; with `lines`, the source line behind it. Code of a function that was inlined is named by that, and
+    by where it was inlined behind it: `driver!InitializeEvent+0x7 [inlined in driver!Start+0x77]`.
+    """
+    name = name_of(target, address)
+    if name is None:
+        return None
+    line = target.symbols.source_line(address) if lines else None
+    source = f" [{line.file} @ {line.line}]" if line is not None else ""
+    innermost = next(iter(target.symbols.inlined(address)), None)
+    if innermost is None:
+        return name + source
+    displacement = address - innermost.address
+    inlined = f"{innermost.module.name}!{innermost.name}" + (f"+0x{displacement:x}" if displacement else "")
+    return f"{inlined}{source} [inlined in {name}{source}]"
 
 
 def instruction_at(target: Target, address: int) -> Instruction:
@@ -69,4 +91,7 @@ def current_line(target: Target, context: Context) -> str:
     """The instruction of a context as `r` prints it, with what it is about to read or write behind it."""
     instruction = instruction_at(target, context.instruction_pointer)
     note = effective_address_note(instruction, context, target.memory, lambda place: name_of(target, place))
-    return instruction.line() + note
+    # Code of user mode is shown with its selector.
+    selector = context.shown("cs") or 0
+    prefix = f"{selector:04x}:" if selector & _USER_MODE == _USER_MODE and not instruction.address >> 47 else ""
+    return prefix + instruction.line() + note

@@ -82,7 +82,7 @@ def register_text(context: Context, name: str) -> str:
     if part is None:
         # Control and descriptor-table registers, which a processor has and a CONTEXT has not.
         return f"{key}={value:016x}"
-    return f"{key}={value:0{max(1, part[2] // 4)}x}"
+    return f"{key}={value:x}"
 
 
 def _vector(value: int) -> str:

@@ -191,6 +191,11 @@ class Context:
             return False
         return True
 
+    def zero_filled(self) -> Context:
+        """The same context, zero standing in for each register that it does not hold."""
+        zeros = {name: 0 for name in self.architecture.layout if name not in self.values}
+        return Context(self.architecture, self.values, zeros)
+
     @property
     def instruction_pointer(self) -> int:
         """rip or pc: a virtual address."""

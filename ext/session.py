@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Protocol, TextIO, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, MutableMapping, Optional, Protocol, TextIO, Tuple
 
 from dumpkit.clock import Zone, local_zone
 from dumpkit.errors import CommandError, DumpkitError
@@ -58,12 +58,20 @@ class Session:
         self.processor = target.current_processor if target is not None else 0
         #: Registers that a command such as `.trap` or `.cxr` made current, instead of the processor's.
         self.override: Optional[Context] = None
+        #: The frame that `.frame` chose, and the number of that whose registers `.frame /c` made current.
+        self.frame = 0
+        self.base_frame = 0
+        #: Whether source lines are shown.
+        self.lines = True
+        #: What `.thread` and `.process` chose, by virtual address, instead of what the processor ran.
+        self.thread: Optional[int] = None
+        self.process: Optional[int] = None
         #: Where a command without an address goes on: virtual addresses by command family.
         self.positions: Dict[str, int] = {}
         #: The format that a bare `d` repeats.
         self.last_display = "db"
         #: User pseudo-registers $t0-$t19 and the engine's $exp, by name without the dollar sign.
-        self.pseudo: Dict[str, int] = {}
+        self.pseudo: MutableMapping[str, int] = {}
         #: The command being run, as it was typed.
         self.line = ""
         #: Set by `q`.
@@ -126,7 +134,40 @@ class Session:
         # A processor without registers is refused here, not by every command that follows.
         self.dump.context(number)
         self.processor = number
+        self.reset_context()
+        self.thread = None
+        self.select_process(None)
+
+    def set_context(self, context: Context, frame: int = 0) -> None:
+        """Make registers current, until `reset_context`; `frame` is the number of the frame that they are of."""
+        self.override = context
+        self.frame = self.base_frame = frame
+
+    def reset_context(self) -> bool:
+        """Make the processor's registers current again; whether others were, or another frame than the innermost."""
+        was_set = self.override is not None or self.frame != 0
         self.override = None
+        self.frame = self.base_frame = 0
+        return was_set
+
+    @property
+    def thread_address(self) -> int:
+        """The virtual address of the current KTHREAD: the one chosen, or the processor's. Raises DumpkitError."""
+        return self.thread if self.thread is not None else self.dump.thread_address(self.processor)
+
+    @property
+    def process_address(self) -> int:
+        """The virtual address of the current KPROCESS: the one chosen, or the processor's. Raises DumpkitError."""
+        return self.process if self.process is not None else self.dump.process_address(self.processor)
+
+    def select_process(self, address: Optional[int], page_tables: Optional[int] = None) -> None:
+        """Make a process current, and read memory through its page tables; None goes back to the processor's.
+
+        `page_tables` is the physical address of the topmost. Raises DumpkitError where they do not lead to the kernel,
+        and nothing is changed then.
+        """
+        self.dump.use_page_tables(page_tables)
+        self.process = address
 
     @property
     def scope(self) -> Scope:
@@ -137,12 +178,25 @@ class Session:
             return BareScope(self.radix)
         target, processor = self.target, self.processor
         providers = {
-            "proc": lambda: target.process_address(processor),
-            "thread": lambda: target.thread_address(processor),
+            "proc": lambda: self.process_address,
+            "thread": lambda: self.thread_address,
+            "frame": lambda: self.frame,
             "prcb": lambda: target.prcb_address(processor),
+            "teb": self._teb,
+            "peb": self._peb,
             "ra": self._return_address,
         }
         return TargetScope(target, lambda: self.context, self.radix, self.pseudo, providers)
+
+    def _teb(self) -> int:
+        from dumpkit.kernel.thread import Thread
+
+        return Thread(self.dump, self.thread_address).teb
+
+    def _peb(self) -> int:
+        from dumpkit.kernel.process import Process
+
+        return Process(self.dump, self.process_address).peb
 
     def _return_address(self) -> int:
         from dumpkit.kernel.stack import walk_stack

@@ -35,7 +35,9 @@ class PhysicalTarget(DumpTarget):
         known = (header.kd_debugger_data_block, header.ps_loaded_module_list, header.ps_active_process_head)
         scheme = paging_scheme(physical, header.machine, root, [address for address in known if address])
         super().__init__(path, view, header, VirtualMemory(physical, root, scheme))
+        self.memory: VirtualMemory
         self.physical: PhysicalMemory = physical
+        self._root = root
         self._notes.extend(physical.notes)
 
     def _read_debugger_data(self) -> Optional[DebuggerData]:
@@ -51,6 +53,16 @@ class PhysicalTarget(DumpTarget):
                 " processors and unloaded modules cannot be told."
             )
             return None
+
+    def use_page_tables(self, root: Optional[int]) -> None:
+        """Read virtual memory through the page tables at a physical address; see Target."""
+        before = self.memory.root
+        self.memory.use_root(self._root if root is None else root)
+        known = self.system.ps_loaded_module_list
+        if root is not None and known and not self.memory.read_prefix(known, 1):
+            reason = self.memory.explain(known)
+            self.memory.use_root(before)
+            raise DumpkitError(f"the page tables at {root:x} do not lead to the kernel: {reason}")
 
     def _images(self) -> Sequence[LoadedImage]:
         data = self.debugger_data

@@ -128,6 +128,13 @@ class VirtualMemory(AddressSpace):
         self._address_mask = scheme.address_mask
         self._page_mask = scheme.page_mask
 
+    def use_root(self, root: int) -> None:
+        """Read through other page tables from now on; `root` as where this was made."""
+        root &= self.scheme.address_mask
+        if root != self.root:
+            self.root = root
+            self._regions.clear()
+
     def read_prefix(self, address: int, size: int) -> bytes:
         """The bytes from a virtual address on, up to `size` or the first one that cannot be read."""
         here = self._page(address)

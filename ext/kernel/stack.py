@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.x64_walk import CONTEXT, FRAME_POINTER, Place, X64Walk
 from dumpkit.memory import U64_MASK
 from dumpkit.registers import X64, Context
@@ -26,36 +27,66 @@ class Frame(NamedTuple):
     arguments: Optional[Tuple[int, ...]]
     #: "context", "unwound", "code", "frame pointer" or "scan", as `dumpkit.kernel.x64_walk` names them.
     found_by: str
-    #: What is known of the registers there. Those that a call may change are known of the context only.
+    #: What is known of the registers there. Those that a call may change are known of the context, and of what a trap
+    #: whose frame the kernel wrote down broke into; elsewhere what the debugger shows, those of the frame inside,
+    #: stand in for them.
     context: Context
     #: Whether a trap or an interrupt came at the instruction pointer. The frame before is then the handler's: in
     #: the kernel's own handlers, its stack pointer is the address of the trap frame.
     is_interrupted: bool = False
+    #: The virtual address of the trap frame that the function, a handler of the kernel, began by saving.
+    trap_frame: Optional[int] = None
 
 
 def walk_stack(target: Target, context: Context, limit: int = MOST_FRAMES) -> List[Frame]:
     """The frames from a context outwards; at least the context's own."""
-    places = X64Walk(target).places(context) if context.architecture is X64 else _arm64_places(target, context)
+    walk = X64Walk(target)
+    places = walk.places(context) if context.architecture is X64 else _arm64_places(target, context)
     found: List[Place] = []
     for place in places:
         found.append(place)
         if len(found) > limit:
             break
-    frames = []
+    frames: List[Frame] = []
+    stand_ins: Dict[str, int] = dict(context.stand_ins)
+    trapped: Dict[str, int] = {}
     for index, place in enumerate(found[:limit]):
+        registers = {**trapped, **place.registers}
+        stand_ins.update(registers)
         following = found[index + 1] if index + 1 < len(found) else None
+        is_handler = following is not None and following.is_interrupted
+        trapped = _saved_by_trap(target, place.stack_pointer, following) if following and is_handler else {}
+        # The outermost function has arguments too, though nobody to return to.
+        behind = following.stack_pointer if following is not None else walk.end
         frames.append(
             Frame(
                 place.instruction_pointer,
                 place.stack_pointer,
                 following.instruction_pointer if following is not None else 0,
-                _home_space(target, following.stack_pointer) if following is not None else None,
+                _home_space(target, behind) if behind is not None else None,
                 place.found_by,
-                Context(context.architecture, place.registers),
+                Context(context.architecture, registers, dict(stand_ins)),
                 place.is_interrupted,
+                place.stack_pointer if trapped else None,
             )
         )
     return frames
+
+
+def _saved_by_trap(target: Target, frame: int, place: Place) -> Dict[str, int]:
+    """The registers that a trap handler of the kernel saved in its trap frame, at its stack pointer.
+
+    Only where that holds the same rip and rsp as unwinding found; else there is no trap frame, and nothing is known.
+    """
+    from dumpkit.kernel.trap_frame import trap_frame
+
+    try:
+        saved = trap_frame(target, frame)
+    except MemoryReadError:
+        return {}
+    if (saved.instruction_pointer, saved.stack_pointer) != (place.instruction_pointer, place.stack_pointer):
+        return {}
+    return saved.values
 
 
 def _home_space(target: Target, stack_pointer: int) -> Optional[Tuple[int, ...]]:

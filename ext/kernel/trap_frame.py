@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Dict, Mapping, Tuple
 
 from dumpkit.errors import MemoryReadError, SymbolError
-from dumpkit.registers import X64, Architecture, Context
+from dumpkit.registers import X64, Context
 from dumpkit.target import Target
 
 #: Register -> (member of KTRAP_FRAME, its offset and size in bytes in ntddk.h for AMD64).
@@ -58,11 +58,7 @@ def trap_frame(target: Target, address: int) -> Context:
     for name, (_, _, width) in members.items():
         start = offset(name)
         values[name] = int.from_bytes(frame[start : start + width], "little")
-    return Context(architecture, values, _zeros(architecture, values))
-
-
-def _zeros(architecture: Architecture, values: Mapping[str, int]) -> Dict[str, int]:
-    return {name: 0 for name in architecture.layout if name not in values}
+    return Context(architecture, values).zero_filled()
 
 
 def _offsets(target: Target, members: Mapping[str, Tuple[str, int, int]]) -> Callable[[str], int]:

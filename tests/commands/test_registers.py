@@ -26,7 +26,7 @@ def session(tmp_path: Path) -> Session:
 def test_named_registers_parts_and_flags_stand_in_one_line(session: Session) -> None:
     rax = session.context["rax"]
     assert run_lines(session, "r rax, @al,zf , $ip") == [
-        f"rax={rax:016x} al={rax & 0xFF:02x} zf=1 $ip={session.context.instruction_pointer:016x}"
+        f"rax={rax:016x} al={rax & 0xFF:x} zf=1 $ip={session.context.instruction_pointer:016x}"
     ]
 
 
