@@ -38,7 +38,7 @@ def process_block(process: Process, gaps: Gaps) -> ProcessBlock:
         _hex(gaps.read(f"the parent of {what}", lambda: process.parent_pid)),
         _hex(gaps.read(f"the page tables of {what}", lambda: process.directory_table_base)),
         _hex(table),
-        _handle_count(process, table) if table else None,
+        _handle_count(process, table) if table else table,
         gaps.read(f"the image of {what}", lambda: process.name),
     )
 

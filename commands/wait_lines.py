@@ -67,7 +67,7 @@ def _node(node: WaitNode, with_stacks: bool) -> WaitingThread:
     except DumpkitError:
         pass
     causes = tuple(_cause(cause, with_stacks) for cause in node.causes)
-    function = wait_function(thread) if with_stacks and node.state == "Waiting" else None
+    function = wait_function(thread) if with_stacks and causes else None
     return WaitingThread(Hex(thread.address), name, node.state, reason, waited, causes, node.ending, function)
 
 
@@ -145,5 +145,5 @@ def _cause_line(cause: WaitCause, indent: str) -> Line:
     if cause.note:
         pieces.append(f" ({cause.note})")
     if cause.owners:
-        pieces.append(", owned by:" if "owned" not in cause.note else ":")
+        pieces.append(":" if "owned" in cause.note or cause.kind.startswith("the ") else ", owned by:")
     return tuple(pieces)

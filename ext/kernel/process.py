@@ -67,11 +67,12 @@ class Process:
     @property
     def image_path(self) -> Optional[str]:
         """The image's path as auditing recorded it ("\\Device\\…"), or None where there is none to be read."""
-        name = self.record.get("SeAuditProcessCreationInfo.ImageFileName.Name")
-        if not name:
+        # An OBJECT_NAME_INFORMATION: a UNICODE_STRING and nothing else (ntifs.h).
+        place = self.record.get("SeAuditProcessCreationInfo.ImageFileName")
+        if not place:
             return None
         try:
-            return name.text() or None
+            return self.target.type("_UNICODE_STRING").at(int(place)).text() or None
         except MemoryReadError:
             return None
 

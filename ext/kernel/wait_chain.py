@@ -186,14 +186,19 @@ def _causes(thread: Thread) -> Iterator[_Found]:
 def _special(thread: Thread, reason: str, objects: Tuple[int, ...]) -> Optional[_Found]:
     """A lock or a request that is behind what the thread's blocks name, by its wait reason."""
     if reason == "WrResource":
-        return resource_cause(thread, objects)
+        return resource_cause(thread, objects) or _unknown_lock("resource", reason, objects)
     if reason == "WrPushLock":
-        return _push_lock_cause(thread, objects)
+        return _push_lock_cause(thread, objects) or _unknown_lock("push lock", reason, objects)
     if reason in ("WrLpcReply", "WrLpcReceive"):
         return _message_cause(thread)
     if reason in ("Executive", "UserRequest", "WrExecutive", "WrUserRequest"):
         return _request_cause(thread, objects)
     return None
+
+
+def _unknown_lock(kind: str, reason: str, objects: Tuple[int, ...]) -> _Found:
+    event = f"; it waits for event {objects[0]:016x}" if objects else ""
+    return _Found(kind, 0, (), f"wait reason {reason}", note=f"which one is not known{event}")
 
 
 def _object_cause(thread: Thread, reason: str, place: int) -> _Found:
@@ -209,9 +214,9 @@ def _object_cause(thread: Thread, reason: str, place: int) -> _Found:
         owner = thing.mutant_owner
         return _Found("mutant", place, (owner,) if owner else (), "wait block; OwnerThread")
     if kind == THREAD:
-        return _Found("end of a thread", place, (place,), "wait block")
+        return _Found("the end of a thread", place, (place,), "wait block")
     if kind == PROCESS:
-        return _Found("end of a process", place, (), "wait block", note=_process_note(target, place))
+        return _Found("the end of a process", place, (), "wait block", note=_process_note(target, place))
     if kind in (QUEUE, PRIORITY_QUEUE):
         return _Found("work in a queue", place, (), "wait block", note="nobody owns it: it ends when work comes")
     if kind in (NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER):
@@ -335,7 +340,7 @@ def _message_cause(thread: Thread) -> Optional[_Found]:
     except (MemoryReadError, SymbolError):
         return None
     note = "" if server else "no thread has taken the message yet"
-    return _Found("answer to a message", place, (server,) if server else (), "AlpcMessage of the thread", note=note)
+    return _Found("the answer to a message", place, (server,) if server else (), "AlpcMessage of the thread", note=note)
 
 
 def _request_cause(thread: Thread, objects: Tuple[int, ...]) -> Optional[_Found]:

@@ -1,0 +1,81 @@
+"""The images that a process has loaded in user mode, as its loader lists them.
+
+PEB.Ldr leads to _PEB_LDR_DATA, whose InLoadOrderModuleList holds an _LDR_DATA_TABLE_ENTRY for each (types of the
+kernel's symbols). They lie in the process's own memory, which kernel dumps do not hold.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+from dumpkit.errors import MemoryReadError
+from dumpkit.kernel.process import Process
+from dumpkit.memory import AddressSpace
+from dumpkit.objects.lists import ListWalk
+from dumpkit.target import Module
+
+#: No process has more images loaded.
+MOST_MODULES = 4096
+_LARGEST_IMAGE = 1 << 32
+#: User mode ends here in every Windows.
+_USER_END = 1 << 47
+
+
+class UserModules(NamedTuple):
+    """The images, ascending by base address; `problem` says why there are none, or not all, as a clause."""
+
+    modules: Tuple[Module, ...]
+    problem: Optional[str] = None
+
+
+def user_modules(process: Process) -> UserModules:
+    """The images of a process. Raises SymbolError where the kernel has no symbols, MemoryReadError for its EPROCESS."""
+    target, memory = process.target, process.memory
+    peb = process.peb
+    if not peb:
+        return UserModules((), "the process has no PEB")
+    try:
+        data = target.type("_PEB").over(memory).at(peb).Ldr
+        if not data:
+            return UserModules((), "its loader has not begun")
+        head = data.address_of("InLoadOrderModuleList")
+    except MemoryReadError as error:
+        return UserModules((), f"its PEB is not in the dump: {error.reason}")
+    entries = target.type("_LDR_DATA_TABLE_ENTRY").over(memory)
+    walk = ListWalk(entries, head, "InLoadOrderLinks", MOST_MODULES)
+    found: List[Module] = []
+    problem = None
+    for entry in walk:
+        try:
+            module = _module(entry, memory)
+        except MemoryReadError as error:
+            problem = f"an entry of its list of modules is not in the dump: {error.reason}"
+            continue
+        if module is not None:
+            found.append(module)
+    if not walk.complete:
+        problem = f"its list of modules ends early: {walk.ended}"
+    return UserModules(tuple(sorted(found, key=lambda module: module.base)), problem)
+
+
+def _module(entry: Any, memory: AddressSpace) -> Optional[Module]:
+    base, size = int(entry.DllBase), int(entry.SizeOfImage)
+    if not 0 < base < _USER_END or not 0 < size < _LARGEST_IMAGE:
+        return None
+    try:
+        path = entry.FullDllName.text()
+    except MemoryReadError:
+        path = ""
+    image = entry.BaseDllName.text() or path.rpartition("\\")[2]
+    name = image.rpartition(".")[0] or image
+    return Module(base, size, name.replace(" ", "_"), image, path, int(entry.TimeDateStamp), _checksum(memory, base))
+
+
+def _checksum(memory: AddressSpace, base: int) -> int:
+    """CheckSum of the image's optional header (winnt.h); 0 where the header is not there."""
+    header = memory.read_optional(base + 0x3C, 4)
+    if header is None:
+        return 0
+    offset = int.from_bytes(header, "little")
+    data = memory.read_optional(base + offset + 0x58, 4) if offset < 0x1000 else None
+    return int.from_bytes(data or b"", "little")
