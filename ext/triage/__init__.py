@@ -1,0 +1,1 @@
+"""`dumpkit triage PATH...`: many dumps, a row for each, groups of the same failure."""

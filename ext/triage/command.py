@@ -1,0 +1,147 @@
+"""The call `dumpkit triage PATH...`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from json import dumps
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from dumpkit.errors import CommandError
+from dumpkit.output import Output
+from dumpkit.record import Record
+from dumpkit.triage.groups import Groups
+from dumpkit.triage.known import KnownRows
+from dumpkit.triage.row import Row, is_lasting, row_of
+from dumpkit.triage.sources import Source, find_sources
+from dumpkit.triage.text import group_lines, row_line, width_of
+from dumpkit.triage.workers import Settings, rows
+
+USAGE = "dumpkit triage PATH... [--json] [--html FILE] [-y PATH] [--offline] [-j JOBS] [--limit SECONDS] [--again]"
+
+#: Exit statuses: some dump could not be read; there is none.
+BAD, NOTHING = 1, 2
+
+_VALUES = {
+    "--html": "html",
+    "-y": "symbols",
+    "--symbols": "symbols",
+    "-j": "jobs",
+    "--jobs": "jobs",
+    "--limit": "limit",
+}
+_SWITCHES = {"--json": "json", "--offline": "offline", "--again": "again"}
+
+
+class TriageOptions(Record):
+    """What a call asks for."""
+
+    paths: Tuple[str, ...]
+    json: bool = False
+    html: Optional[str] = None
+    symbols: Optional[str] = None
+    offline: bool = False
+    jobs: int = 0
+    limit: float = 300.0
+    #: Look at dumps again whose rows are known.
+    again: bool = False
+
+
+def read_triage_options(words: Sequence[str]) -> TriageOptions:
+    """The options of a call. Raises CommandError with the usage."""
+    values: Dict[str, Any] = {}
+    paths: List[str] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in _SWITCHES:
+            values[_SWITCHES[word]] = True
+        elif word in _VALUES:
+            if not waiting:
+                raise CommandError(f"{word} needs a value behind it", USAGE)
+            values[_VALUES[word]] = _number(word, waiting.pop(0))
+        elif word.startswith("-") and word != "-":
+            raise CommandError(f"unknown option {word}", USAGE)
+        else:
+            paths.append(word)
+    if not paths:
+        raise CommandError("the path of a dump, a folder or an archive is missing", USAGE)
+    return TriageOptions(tuple(paths), **values)
+
+
+def _number(word: str, text: str) -> Any:
+    kinds: Dict[str, type] = {"-j": int, "--jobs": int, "--limit": float}
+    kind = kinds.get(word)
+    if kind is None:
+        return text
+    try:
+        value = kind(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise CommandError(f"{word} needs a number above 0, not {text}", USAGE)
+    return value
+
+
+def triaged(sources: Sequence[Source], options: TriageOptions) -> Iterator[Row]:
+    """The rows of sources, in their order: those that are known as they are, the others as they are computed."""
+    settings = Settings(options.symbols, options.offline, options.limit)
+    store = KnownRows(options.symbols)
+    unknown = [index for index, source in enumerate(sources) if options.again or not store.has(source)]
+    computed = rows([sources[index] for index in unknown], settings, options.jobs or os.cpu_count() or 1)
+    is_unknown = set(unknown)
+    done: Dict[int, Row] = {}
+    for index, source in enumerate(sources):
+        row = None if index in is_unknown else store.get(source)
+        while row is None and index in is_unknown and index not in done:
+            at, computed_row = next(computed)
+            if is_lasting(computed_row):
+                store.put(sources[unknown[at]], computed_row)
+            done[unknown[at]] = computed_row
+        # A known row may have been deleted meanwhile.
+        yield row or done.pop(index, None) or row_of(source, settings.symbols, settings.offline)
+    store.prune()
+
+
+def main(words: Sequence[str], output: Output) -> int:
+    """Run the call; the exit status. Raises CommandError with the usage."""
+    if any(word in ("-h", "--help") for word in words):
+        output.line(f"usage: {USAGE}")
+        return 0
+    options = read_triage_options(words)
+    sources = list(find_sources(options.paths))
+    if not sources:
+        raise CommandError(f"no dump in {', '.join(options.paths)}")
+    progress = _Progress(len(sources)) if sys.stderr.isatty() and not sys.stdout.isatty() else None
+    groups = Groups()
+    kept: List[Row] = []
+    width = width_of([source.name for source in sources])
+    for row in triaged(sources, options):
+        groups.add(row)
+        if options.html is not None:
+            kept.append(row)
+        output.line(dumps(row) if options.json else row_line(row, width))
+        output.flush()
+        if progress is not None:
+            progress.step()
+    if not options.json:
+        output.lines(group_lines(groups.all(), groups.bad, len(sources)))
+    if options.html is not None:
+        from dumpkit.report.folder_page import write_folder_page
+
+        write_folder_page(options.html, kept, groups)
+    return BAD if groups.bad else 0
+
+
+class _Progress:
+    """How many dumps are done, on standard error, where rows go elsewhere than to the terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+
+    def step(self) -> None:
+        self._done += 1
+        end = "\n" if self._done == self._total else ""
+        sys.stderr.write(f"\r{self._done} of {self._total} dumps{end}")
+        sys.stderr.flush()

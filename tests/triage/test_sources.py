@@ -1,0 +1,93 @@
+"""Which dumps paths name, and in what order."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from dumpkit.errors import DumpkitError
+from dumpkit.triage.archives import Member
+from dumpkit.triage.sources import Source, find_sources
+
+from tests.forge.cabinet import cabinet
+from tests.triage.folders import example
+
+
+def names(*paths: Path) -> list[str]:
+    return [Path(source.name).name for source in find_sources([str(path) for path in paths])]
+
+
+def test_a_folders_dumps_come_by_name_and_its_folders_behind_its_files(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("z.dmp", "A.DMP", "b/c.dmp", "notes.txt"):
+        (tmp_path / name).write_bytes(b"PAGEDU64" if name != "notes.txt" else b"nothing")
+    assert names(tmp_path) == ["A.DMP", "z.dmp", "c.dmp"]
+
+
+def test_a_dump_is_known_by_its_first_bytes_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "memory").write_bytes(b"PAGEDU64")
+    (tmp_path / "user").write_bytes(b"MDMP")
+    assert names(tmp_path) == ["memory", "user"]
+
+
+def test_a_file_named_as_a_dump_has_a_row_even_where_it_is_none(tmp_path: Path) -> None:
+    (tmp_path / "no.dmp").write_bytes(b"")
+    assert names(tmp_path) == ["no.dmp"]
+    assert names(tmp_path / "absent.txt") == ["absent.txt"]
+
+
+def test_a_dump_named_twice_is_one_source(tmp_path: Path) -> None:
+    (tmp_path / "a.dmp").write_bytes(b"PAGEDU64")
+    assert names(tmp_path, tmp_path / "a.dmp", tmp_path / "." / "a.dmp") == ["a.dmp"]
+
+
+def test_an_archives_dumps_are_sources_and_are_unpacked_for_reading(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in/one.dmp", b"PAGEDU64 one")
+        archive.writestr("readme.txt", b"no dump")
+    (source,) = find_sources([str(tmp_path)])
+    assert source.name == f"{tmp_path / 'all.zip'}/in/one.dmp"
+    with source.opened() as path:
+        assert Path(path).read_bytes() == b"PAGEDU64 one"
+    assert not Path(path).exists()
+
+
+def test_a_cabinets_dumps_are_sources_too(tmp_path: Path) -> None:
+    content = example("power-0x9f").read_bytes()[:0x9000]
+    (tmp_path / "one.cab").write_bytes(cabinet([("one.dmp", content)]))
+    (source,) = find_sources([str(tmp_path / "one.cab")])
+    with source.opened() as path:
+        assert Path(path).read_bytes() == content
+
+
+def test_a_7z_archives_dumps_are_sources_where_its_package_is_there(tmp_path: Path) -> None:
+    py7zr = pytest.importorskip("py7zr", reason="the package py7zr is not installed")
+    with py7zr.SevenZipFile(tmp_path / "one.7z", "w") as archive:
+        archive.writestr(b"PAGEDU64 seven", "deep/one.dmp")
+    (source,) = find_sources([str(tmp_path)])
+    with source.opened() as path:
+        assert Path(path).read_bytes() == b"PAGEDU64 seven"
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"MSCF", b"7z\xbc\xaf\x27\x1c"])
+def test_a_damaged_archive_is_one_source_with_its_reason(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.bin").write_bytes(start + b"\xff" * 100)
+    (source,) = find_sources([str(tmp_path)])
+    assert source.error is not None
+    with pytest.raises(DumpkitError), source.opened():
+        pass
+
+
+def test_a_member_larger_than_the_disks_room_is_not_unpacked(tmp_path: Path) -> None:
+    source = Source(str(tmp_path / "all.zip"), "zip", Member("huge.dmp", 1 << 60))
+    with pytest.raises(DumpkitError, match="too little room on the disk"), source.opened():
+        pass
+
+
+def test_a_member_that_ends_early_is_an_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("one.dmp", b"PAGE")
+    source = Source(str(tmp_path / "all.zip"), "zip", Member("one.dmp", 5))
+    with pytest.raises(DumpkitError, match="ends early"), source.opened():
+        pass
