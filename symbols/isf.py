@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import (
@@ -83,8 +83,16 @@ class IsfFile(SymbolFile):
             number = self._table.symbol_named(linkage)
             if number is not None:
                 return self._symbol(number)
-        number = self._decorated.get(name)
-        return None if number is None else self._symbol(number)
+        return self._shown(name, lambda shown: shown == name)
+
+    def _shown(self, name: str, is_it: Callable[[str], bool]) -> Optional[Symbol]:
+        """The first C++ symbol whose shown name is the wanted one."""
+        word = _word_of(name)
+        if word is None:
+            number = next((number for shown, number in self._decorated.items() if is_it(shown)), None)
+            return None if number is None else self._symbol(number)
+        candidates = map(self._symbol, self._table.decorated_with(word))
+        return next((symbol for symbol in candidates if is_it(symbol.name)), None)
 
     def find_in_any_case(self, name: str) -> Optional[Symbol]:
         found = self.find(name)
@@ -95,8 +103,7 @@ class IsfFile(SymbolFile):
             if number is not None:
                 return self._symbol(number)
         folded = name.lower()
-        number = next((number for shown, number in self._decorated.items() if shown.lower() == folded), None)
-        return None if number is None else self._symbol(number)
+        return self._shown(name, lambda shown: shown.lower() == folded)
 
     @cached_property
     def _decorated(self) -> Dict[str, int]:
@@ -229,6 +236,17 @@ def _packed(path: Path, size: int) -> bytes:
     except OSError as problem:
         raise SymbolError(f"{path}: {_reason(problem)}") from None
     return isf_json.pack(isf_json.load(data, str(path)), str(path))
+
+
+def _word_of(name: str) -> Optional[str]:
+    """A word that the linkage name of every C++ symbol shown as `name` contains: its last, where it is a plain one.
+
+    None for operators and for what the compiler makes: their words stand for other letters, and `__xmm@…` loses its
+    sign.
+    """
+    word = name.partition("<")[0].rpartition("::")[2].lstrip("~")
+    is_plain = word.isidentifier() and word.isascii() and not word.startswith(("operator", "_"))
+    return word if is_plain else None
 
 
 def _reason(problem: Exception) -> str:

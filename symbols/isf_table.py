@@ -9,8 +9,9 @@ following them always ends.
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import cached_property
 from struct import Struct, error
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 
@@ -57,6 +58,11 @@ class TypeRow(NamedTuple):
     length: int
 
 
+def _is_decorated(linkage: bytes) -> bool:
+    """Whether a symbol is shown otherwise than linked, but for a leading underscore."""
+    return linkage[:1] == b"?" or b"@" in linkage
+
+
 class Table:
     """A packed table in `data` from byte `start` on. Raises SymbolError where its directory does not hold together."""
 
@@ -97,24 +103,48 @@ class Table:
 
     def symbol_in_any_case(self, name: str) -> Optional[int]:
         """As `symbol_named`, upper and lower case taken as equal."""
-        import re
-
-        numbers = {offset: number for number, offset in enumerate(self.name)}
-        pattern = re.compile(b"\0(" + re.escape(name.encode("utf-8", "replace")) + b")\0", re.IGNORECASE)
-        found = pattern.search(self._strings)
-        while found is not None:
-            number = numbers.get(found.start(1))
+        wanted = b"\0" + name.encode("utf-8", "replace").lower() + b"\0"
+        at = self._folded.find(wanted)
+        while at >= 0:
+            number = self._numbers.get(at + 1)
             if number is not None:
                 return number
             # Its last NUL may be the first of the next.
-            found = pattern.search(self._strings, found.end() - 1)
+            at = self._folded.find(wanted, at + len(wanted) - 1)
         return None
+
+    @cached_property
+    def _folded(self) -> bytes:
+        """The strings in lower case."""
+        return self._strings.lower()
+
+    @cached_property
+    def _numbers(self) -> Dict[int, int]:
+        """Offset of a name in the blob -> number of the symbol."""
+        return {offset: number for number, offset in enumerate(self.name)}
+
+    def decorated_with(self, part: str) -> List[int]:
+        """Of `decorated`, ascending, those whose linkage name has `part` in it, in any case."""
+        wanted = part.encode("utf-8", "replace").lower()
+        folded = self._folded
+        found: List[int] = []
+        at = folded.find(wanted)
+        while at >= 0:
+            start = folded.rfind(b"\0", 0, at) + 1
+            end = folded.find(b"\0", at)
+            end = len(folded) if end < 0 else end
+            if _is_decorated(folded[start:end]):
+                number = self._numbers.get(start)
+                if number is not None:
+                    found.append(number)
+            at = folded.find(wanted, end)
+        return sorted(found)
 
     def decorated(self) -> Iterator[int]:
         """The numbers of the symbols that are shown otherwise than linked, but for a leading underscore."""
         for number, offset in enumerate(self.name):
             raw = self.string_bytes(offset)
-            if raw[:1] == b"?" or b"@" in raw:
+            if _is_decorated(raw):
                 yield number
 
     def symbol_near(self, rva: int) -> Optional[int]:
