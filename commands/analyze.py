@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from os.path import basename
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from dumpkit.commands.analyze_text import (
+    AccessFacts,
+    Analysis,
+    Argument,
+    BlackBoxFacts,
+    CulpritFacts,
+    Description,
+    FailingContextFacts,
+    analysis_lines,
+    description_lines,
+)
+from dumpkit.commands.contexts import exception_block, register_block
+from dumpkit.commands.stack import StackFrame, frames_with_inlined
+from dumpkit.costs import MEGABYTE, Costs, costs
 from dumpkit.errors import CommandError
 from dumpkit.kernel.bugchecks import describe
+from dumpkit.kernel.version import release_name
 from dumpkit.output import Hex, Line
-from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.analysis.blame import Culprit
+    from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis
+    from dumpkit.kernel.analysis.failing_context import FailingContext
 
 _USAGE = "analyze [-v] [-f | -hang | -show [CODE [P1 [P2 [P3 [P4]]]]]]"
-#: What ext.dll's !analyze writes to its own formats; dumpkit has --json for programs.
-_REFUSED = ("-d", "-xml", "-xcs", "-c", "-load", "-unload", "-xd", "-xmi", "-xmf", "-xsd", "-xss", "-z")
-
-
-class Argument(Record):
-    """An argument of a bugcheck; `meaning` is None where nothing is known of it."""
-
-    value: Hex
-    meaning: Optional[str]
-
-
-class Description(Record):
-    """What a bugcheck is."""
-
-    code: Hex
-    name: Optional[str]
-    text: Tuple[str, ...]
-    arguments: Tuple[Argument, ...]
+#: What ext.dll's !analyze has beside these: forms of its own output, and lists of known issues.
+_REFUSED = ("-d", "-x", "-c", "-load", "-unload", "-z")
 
 
 def description(code: int, parameters: Sequence[int]) -> Description:
@@ -37,20 +42,6 @@ def description(code: int, parameters: Sequence[int]) -> Description:
     known = describe(code, parameters)
     arguments = tuple(Argument(Hex(value), label) for value, label in zip(parameters, known.labels))
     return Description(Hex(code), known.name, known.text, arguments)
-
-
-def description_lines(result: Description) -> Iterator[str]:
-    """Name, text and arguments, as `-show` prints them."""
-    if result.name is None:
-        yield f"Unknown bugcheck code ({result.code:x})"
-        yield "Unknown bugcheck description"
-    else:
-        yield f"{result.name} ({result.code:x})"
-    yield from result.text
-    yield "Arguments:"
-    for number, argument in enumerate(result.arguments, 1):
-        meaning = f", {argument.meaning}" if argument.meaning is not None else ""
-        yield from f"Arg{number}: {argument.value:016x}{meaning}".splitlines()
 
 
 class _Options:
@@ -62,26 +53,26 @@ class _Options:
         self.shown: Optional[List[int]] = None
         words = text.split()
         while words:
-            word = words.pop(0).lower().replace("/", "-", 1)
-            if word == "-show":
-                self.shown = self._numbers(session, text.split()[-len(words) :] if words else [])
+            word = words.pop(0)
+            option = word.lower().replace("/", "-", 1)
+            if option == "-show":
+                self.shown = self._numbers(session, words)
                 return
-            if word[:2] == "-v" and (word[2:].isdigit() or word == "-v"):
+            if (option[:2] == "-v" and option[2:].isdigit()) or option == "-v":
                 self.is_verbose = True
-            elif word in ("-hang", "-f"):
-                self.is_hang |= word == "-hang"
-                self.is_forced |= word == "-f"
-            elif word.startswith(_REFUSED):
+            elif option in ("-hang", "-f"):
+                self.is_hang |= option == "-hang"
+                self.is_forced |= option == "-f"
+            elif option.startswith(_REFUSED):
                 raise CommandError(f"analyze: {word} is not supported; --json gives programs the result", _USAGE)
             else:
                 raise CommandError(f"analyze: unknown option {word}", _USAGE)
 
     @staticmethod
     def _numbers(session: Session, words: Sequence[str]) -> List[int]:
-        numbers = [session.evaluate(word) for word in words]
-        if len(numbers) > 5:
+        if len(words) > 5:
             raise CommandError("analyze: -show takes a code and at most four arguments", _USAGE)
-        return numbers
+        return [session.evaluate(word) for word in words]
 
 
 def _shown(session: Session, numbers: List[int]) -> Description:
@@ -94,9 +85,166 @@ def _shown(session: Session, numbers: List[int]) -> Description:
     return description(found.code, found.parameters)
 
 
+# --- The analysis as a result ------------------------------------------------
+
+
+class _Facts:
+    """Turns what the kernel model found out into a result."""
+
+    def __init__(self, target: Target, analysis: CrashAnalysis) -> None:
+        self._target = target
+        self._analysis = analysis
+        #: The lines of the stack, and the number of the line of each frame that was not inlined.
+        self.frames: Tuple[StackFrame, ...] = ()
+        self._numbers: List[int] = []
+        if analysis.failing is not None:
+            found: List[StackFrame] = []
+            for _, rows in frames_with_inlined(target, analysis.failing.frames):
+                found += rows
+                self._numbers.append(len(found) - 1)
+            self.frames = tuple(found)
+
+    def failing(self) -> Optional[FailingContextFacts]:
+        found = self._analysis.failing
+        if found is None:
+            return None
+        block = register_block(self._target, found.context, found.address, incomplete=found.kind == "trap frame")
+        address = Hex(found.address) if found.address is not None else None
+        return FailingContextFacts(found.kind, address, found.is_fault, Hex(found.context.instruction_pointer), block)
+
+    def access(self) -> Optional[AccessFacts]:
+        found = self._analysis.access
+        if found is None:
+            return None
+        instruction = Hex(found.instruction) if found.instruction is not None else None
+        return AccessFacts(Hex(found.address), found.operation, instruction, self._analysis.region, found.source)
+
+    def culprit(self) -> CulpritFacts:
+        found: Culprit = self._analysis.culprit
+        line = self._target.symbols.source_line(found.address) if found.address is not None else None
+        return CulpritFacts(
+            found.symbol,
+            _hex(found.offset),
+            found.module,
+            found.image,
+            _hex(found.base),
+            self._numbers[found.frame] if found.frame is not None else None,
+            line.file if line is not None else None,
+            line.line if line is not None else None,
+        )
+
+
+def _hex(value: Optional[int]) -> Optional[Hex]:
+    return Hex(value) if value is not None else None
+
+
+def _stack_command(failing: Optional[FailingContext]) -> str:
+    if failing is not None and failing.kind == "context record":
+        return f".cxr 0x{failing.address:x} ; kb"
+    if failing is not None and failing.kind == "thread":
+        return f".thread 0x{failing.address:x} ; kb"
+    if failing is not None and failing.kind == "processor":
+        return f"~{failing.address}s ; kb"
+    return ".cxr; .ecxr ; kb"
+
+
+def _cost_keys(before: Costs, after: Costs) -> Dict[str, str]:
+    """What the analysis cost, and what had been spent before it."""
+    numbers = {
+        "Analysis.CPU.mSec": (after.processor - before.processor) * 1000,
+        "Analysis.Elapsed.mSec": (after.elapsed - before.elapsed) * 1000,
+        "Analysis.IO.Other.Mb": (after.other - before.other) / MEGABYTE,
+        "Analysis.IO.Read.Mb": (after.read - before.read) / MEGABYTE,
+        "Analysis.IO.Write.Mb": (after.written - before.written) / MEGABYTE,
+        "Analysis.Init.CPU.mSec": before.processor * 1000,
+        "Analysis.Init.Elapsed.mSec": before.elapsed * 1000,
+        "Analysis.Memory.CommitPeak.Mb": after.peak_memory / MEGABYTE,
+    }
+    return {key: str(max(0, round(number))) for key, number in numbers.items()}
+
+
+#: The system's messages for the statuses that crashes have most often, as WinDbg's transcripts show them.
+_STATUS_TEXTS = {
+    0xC0000005: "The instruction at 0x%p referenced memory at 0x%p. The memory could not be %s.",
+    0xC0000409: "The system detected an overrun of a stack-based buffer in this application. This overrun could "
+    "potentially allow a malicious user to gain control of this application.",
+}
+
+
+def _status_text(status: Optional[int]) -> Optional[str]:
+    from dumpkit.kernel.exception_record import exception_words
+
+    return None if status is None else _STATUS_TEXTS.get(status) or exception_words(status)
+
+
+def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[object], Tuple[Line, ...]]:
+    """What the IRQL contracts say of the failing stack, and the lines that say it; nothing where there is no case."""
+    from dumpkit.kernel.irql_verdict import irql_verdict
+
+    frames = analysis.failing.frames if analysis.failing is not None else None
+    verdict = irql_verdict(target, frames)
+    if verdict is None:
+        return None, ()
+    from dumpkit.commands.irqlcheck import verdict_lines
+
+    return verdict, tuple(verdict_lines(verdict))
+
+
+def crash_result(session: Session, verbose: bool) -> Analysis:
+    """The analysis of the target's bugcheck. Raises CommandError where it has none."""
+    from dumpkit.kernel.analysis.crash_analysis import analyze_crash
+
+    target = session.dump
+    bugcheck = target.bugcheck
+    if bugcheck is None:
+        raise CommandError("This target did not bugcheck: analyze -f looks at it all the same, -hang for what blocks")
+    before = costs()
+    analysis = analyze_crash(target, bugcheck.code, bugcheck.parameters)
+    facts = _Facts(target, analysis)
+    exception = analysis.exception
+    pool = analysis.pool
+    irql, irql_lines = _irql_verdict(target, analysis)
+    failing, culprit = facts.failing(), facts.culprit()
+    return Analysis(
+        description(bugcheck.code, bugcheck.parameters),
+        basename(target.name.replace("\\", "/")),
+        analysis.virtual_machine,
+        _hex(analysis.dump_attributes),
+        facts.access(),
+        (pool.label, Hex(pool.address), pool.region) if pool is not None else None,
+        analysis.allocation,
+        analysis.allocation_before,
+        _hex(exception[0]) if exception is not None else None,
+        exception_block(target, exception[1]) if exception is not None else None,
+        failing,
+        tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
+        analysis.process,
+        _hex(analysis.objects.device),
+        _hex(analysis.objects.driver),
+        _hex(analysis.objects.irp),
+        _hex(analysis.status),
+        _status_text(analysis.status),
+        facts.frames,
+        _stack_command(analysis.failing),
+        culprit,
+        analysis.bucket,
+        analysis.bucket_hash,
+        analysis.version,
+        analysis.branch,
+        target.architecture.name if target.architecture.name != "ARM64" else "arm64",
+        release_name(target.system.build),
+        {**analysis.keys, **_cost_keys(before, costs())},
+        analysis.evidence,
+        analysis.unknown,
+        irql,
+        verbose,
+        irql_lines,
+    )
+
+
 def analyze_lines(result: Any) -> Iterator[Line]:
-    if isinstance(result, Description):
-        yield from description_lines(result)
+    """The lines of whatever `analyze` was asked for."""
+    yield from description_lines(result) if isinstance(result, Description) else analysis_lines(result)
 
 
 @command(
@@ -115,10 +263,13 @@ def analyze(session: Session, options: str = "") -> object:
     -f     the exception is analysed even where the target did not bugcheck
     -hang  threads that block others, instead of a crash
     -show  what a bugcheck's code and arguments mean: this dump's, or `-show CODE [P1 [P2 [P3 [P4]]]]`
+
+    --json gives, beside all that is shown, what each statement rests on (`evidence`) and why others cannot be made
+    (`unknown`).
     """
     wanted = _Options(session, options)
     if wanted.shown is not None:
         return _shown(session, wanted.shown)
     if session.target is None:
         raise CommandError("analyze needs a dump: start dumpkit with the path of one")
-    raise CommandError("analyze: only -show is there", _USAGE)
+    return crash_result(session, wanted.is_verbose)

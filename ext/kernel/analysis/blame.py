@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from dumpkit.errors import DumpkitError
+from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.failing_context import FailingContext
 from dumpkit.kernel.bugchecks import Bugcheck
@@ -118,24 +118,35 @@ class Blame:
         return self._named(value, where)
 
     def _device(self, address: int, where: str) -> Optional[Culprit]:
+        from dumpkit.kernel.io.bare_objects import driver_of_device, start_of_driver
         from dumpkit.kernel.io.device import Device
 
-        device = Device(self._target, address)
+        try:
+            device = Device(self._target, address)
+        except SymbolError:
+            start = start_of_driver(self._target, driver_of_device(self._target, address))
+            return self._driver_at(start, f"{where} is a device of its driver (layouts of wdm.h, for want of symbols)")
         if not device.is_device:
             raise DumpkitError(f"{address:016x} is no device object")
         return self._driver_at(device.driver.start, f"{where} is a device of its driver {device.driver.short_name}")
 
     def _irp(self, address: int, where: str) -> Optional[Culprit]:
+        from dumpkit.kernel.io.bare_objects import device_of_irp, driver_of_device, start_of_driver
         from dumpkit.kernel.io.irp import Irp
 
-        irp = Irp(self._target, address)
+        try:
+            irp = Irp(self._target, address)
+        except SymbolError:
+            driver = driver_of_device(self._target, device_of_irp(self._target, address))
+            why = f"{where} is an IRP that is with its driver (layouts of wdm.h, for want of symbols)"
+            return self._driver_at(start_of_driver(self._target, driver), why)
         if not irp.is_irp:
             raise DumpkitError(f"{address:016x} is no IRP")
         location = irp.current_location
-        driver = location.driver if location is not None else None
-        if driver is None:
+        owner = location.driver if location is not None else None
+        if owner is None:
             raise DumpkitError("no driver has the IRP")
-        return self._driver_at(driver.start, f"{where} is an IRP that is with its driver {driver.short_name}")
+        return self._driver_at(owner.start, f"{where} is an IRP that is with its driver {owner.short_name}")
 
     def _driver_at(self, start: int, where: str) -> Culprit:
         module = self._target.module_at(start)

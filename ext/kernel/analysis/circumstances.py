@@ -33,6 +33,9 @@ _VIRTUAL_MACHINES = (
 )
 
 
+_PAGE = 0x1000
+
+
 class BlackBox(NamedTuple):
     """Tagged data that Windows kept for the time after a crash."""
 
@@ -86,6 +89,9 @@ def process_name(target: Target, evidence: Evidence) -> Optional[str]:
 
 def region_name(target: Target, address: int, evidence: Evidence) -> str:
     """The region of the system's address space, as `pool` calls it; empty where that is Unknown."""
+    if address < _PAGE:
+        # A null pointer with an offset: no table has to be asked.
+        return ""
     from dumpkit.kernel.system_va import UNKNOWN, SystemVaTypes
 
     region = SystemVaTypes(target).region(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.blame import Blame, Culprit
@@ -16,6 +16,14 @@ from dumpkit.kernel.bugchecks import Bugcheck, describe
 from dumpkit.kernel.exception_record import fast_fail_name
 from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord, Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.pool.allocation import PoolAllocation
+
+    Allocations = Tuple[Optional[PoolAllocation], Optional[PoolAllocation]]
+
+#: Where kernel addresses begin.
+_KERNEL_SPACE = 1 << 47
 
 
 class PoolAddress(Record):
@@ -49,6 +57,10 @@ class CrashAnalysis(Record):
     #: What lies at the address that was touched, as `pool` calls it; "" where that is not known.
     region: str
     pool: Optional[PoolAddress]
+    #: The pool block at that address, or at the one that was touched; None where that is in no pool.
+    allocation: Optional[PoolAllocation]
+    #: The block before the one at an argument's address.
+    allocation_before: Optional[PoolAllocation]
     objects: Objects
     #: The NTSTATUS of the exception or of the argument that holds one.
     status: Optional[int]
@@ -93,6 +105,7 @@ class CrashAnalyzer:
         bucket_hash = failure_hash(bucket)
         system = SystemKeys(target, evidence)
         attributes = target.dump_attributes
+        pool = self._pool_address()
         keys = {
             **system.values,
             **self._own_keys(access, attributes, from_record=access is not None and access.source != "arguments"),
@@ -107,7 +120,8 @@ class CrashAnalyzer:
             finder.record,
             access,
             region_name(target, access.address, evidence) if access is not None else "",
-            self._pool_address(),
+            pool,
+            *self._allocations(access, pool),
             self._objects(),
             self._status(finder.record[1] if finder.record is not None else None),
             culprit,
@@ -162,18 +176,35 @@ class CrashAnalyzer:
             return PoolAddress(label, address, region_name(self._target, address, self._evidence))
         return None
 
+    def _allocations(self, access: Optional[FaultingAccess], pool: Optional[PoolAddress]) -> Allocations:
+        """The pool block that an address is in, and the one before it, whose owner may have written too far."""
+        address = pool.address if pool is not None else access.address if access is not None else 0
+        if address < _KERNEL_SPACE:
+            return None, None
+        if pool is None and not region_name(self._target, address, self._evidence):
+            return None, None
+        from dumpkit.kernel.pool import find_allocation
+
+        try:
+            found = find_allocation(self._target, address)
+            before = find_allocation(self._target, found.start - 1) if pool is not None and found.start else None
+        except DumpkitError as error:
+            self._evidence.lack("allocation", error)
+            return None, None
+        if found.block is not None:
+            self._evidence.note("allocation", "; ".join(found.evidence) or f"pool of {address:016x}")
+        return found, before if before is not None and before.block is not None else None
+
     def _objects(self) -> Objects:
         found: Dict[str, int] = {}
         for words in [*self._bugcheck.rule("context"), *self._bugcheck.rule("blame")]:
             if words[0] in ("irp", "thread", "device") and len(words) > 1:
                 found.setdefault(words[0], self._parameters[int(words[1]) - 1])
         if "device" in found:
-            try:
-                from dumpkit.kernel.io.device import Device
+            from dumpkit.kernel.io.bare_objects import driver_of_device
 
-                device = Device(self._target, found["device"])
-                if device.is_device:
-                    found["driver"] = int(device.record.DriverObject)
+            try:
+                found["driver"] = driver_of_device(self._target, found["device"])
             except DumpkitError as error:
                 self._evidence.lack("device", error)
         return Objects(**found)
