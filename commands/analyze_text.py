@@ -13,7 +13,7 @@ from dumpkit.commands.contexts import (
     exception_block_lines,
     register_block_lines,
 )
-from dumpkit.commands.stack import StackFrame, frame_line, legend_lines
+from dumpkit.commands.stack import STACK_TEXT, StackFrame, frame_line, legend_lines
 from dumpkit.kernel.bugchecks import bare_code
 from dumpkit.kernel.pool.allocation import PoolAllocation
 from dumpkit.output import Hex, Line, Span
@@ -328,7 +328,7 @@ def _stack_lines(result: Analysis) -> Iterator[Line]:
         return
     yield "STACK_TEXT:  "
     for frame in result.frames:
-        yield frame_line(frame, None, "v")
+        yield frame_line(frame, None, STACK_TEXT)
     yield ""
     yield ""
     culprit = result.culprit

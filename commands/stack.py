@@ -26,6 +26,8 @@ _LEGEND = {
 }
 
 BANNER = "  *** Stack trace for last set context - .thread/.cxr resets it"
+#: What `frame_line` takes beside k's letters: the form of the stack in analyze's output, Child-SP and arguments.
+STACK_TEXT = "a"
 _NO_ADDRESS = "--------`--------"
 _USAGE = "k[bcfLMnpPv] [COUNT] | k = SP [IP] [COUNT]"
 
@@ -222,12 +224,12 @@ def _addresses(frame: StackFrame, options: str) -> Iterator[Union[str, Span]]:
             yield " "
         yield Span(quoted(frame.return_address), "address")
     yield "     "
-    if "b" in options or "v" in options:
+    if any(letter in options for letter in ("b", "v", STACK_TEXT)):
         yield f": {_arguments(frame)} : "
 
 
 def frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str) -> Line:
-    """A frame as `k` with those letters shows it; `previous` is the one inside of it."""
+    """A frame as `k` with those letters shows it, or STACK_TEXT's; `previous` is the one inside of it."""
     pieces: List[Union[str, Span]] = [Span(f"{frame.number:02x}", None, f".frame /r {frame.number}"), " "]
     if "n" not in options and "M" not in options:
         pieces = []
