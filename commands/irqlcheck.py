@@ -133,8 +133,11 @@ def _module_lines(result: ModuleTerms, broken_only: bool) -> Iterator[Line]:
     if calls:
         yield from _call_lines(calls)
         yield ""
-    bad = sum(1 for call in result.calls if (call.verdict or "").startswith("too"))
-    text = f"{result.functions} functions followed, {len(result.calls)} calls of routines with a contract, {bad} broken"
+    verdicts = [call.verdict or "" for call in result.calls]
+    bad = sum(1 for verdict in verdicts if verdict.startswith("too") and not verdict.endswith("path"))
+    some = sum(1 for verdict in verdicts if verdict.endswith("path"))
+    text = f"{result.functions} functions followed, {len(verdicts)} calls of routines with a contract: "
+    text += f"{bad} broken, {some} on some path"
     yield text + (f"; {result.incomplete} functions not on every path" if result.incomplete else "")
 
 
@@ -186,7 +189,8 @@ def irqlcheck(session: Session, what: str = "", broken: bool = False) -> IrqlChe
     the dump or on the symbol path: their raises and releases are followed on every path. The contracts are
     those of Microsoft's DDI reference; a routine that it does not list is unknown.
 
-    Known by: measured, root (what the kernel calls there), code, caller (no lower than its caller's).
+    Known by: measured, root (what the kernel calls there), code, caller (no lower than its caller's), callee
+    (no higher than that of what it called).
     Verdict: ok, too high, too low, depends (the routine's remarks say when), nothing where nothing is known.
 
     irqlcheck                    the failing stack

@@ -29,7 +29,10 @@ _KERNEL = 1 << 47
 MEASURED = "measured"
 ROOT = "root"
 CODE = "code"
+#: No lower than its caller's.
 CALLER = "caller"
+#: No higher than that of what it called.
+CALLEE = "callee"
 
 
 class Measured(NamedTuple):
@@ -238,7 +241,7 @@ class StackReader:
                 # No frame's callees ran below it: so it did not run above them.
                 narrowed = Level(here.level.low, min(here.level.high, max(measured.level, here.level.low)))
             if here.known_by != ROOT or index == measured.frame:
-                known_by = MEASURED if level is not None and here.known_by != CODE else here.known_by
+                known_by = MEASURED if level is not None and here.known_by != CODE else here.known_by or CALLEE
                 if level is None or _agree(here.level, narrowed) or index == measured.frame:
                     found[index] = here._replace(level=narrowed, known_by=known_by)
             if here.known_by == ROOT:

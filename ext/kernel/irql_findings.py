@@ -20,6 +20,8 @@ CERTAIN = "certain"
 SOME_PATH = "some path"
 #: The level is one at which the routine may be called under conditions that its remarks state.
 DEPENDS = "depends"
+#: The frame was found by a scan of the stack: it may be left over from an earlier call.
+SCANNED = "scanned frame"
 
 TOO_HIGH = "too high"
 TOO_LOW = "too low"

@@ -13,7 +13,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.kernel.call_names import CallNames, Routine
 from dumpkit.kernel.irql_effects import NO_RETURN, RAISES, RESTORES
-from dumpkit.kernel.irql_level import ENTRY, Change, Level, Way
+from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level, Way
 from dumpkit.kernel.irql_state import Held, Key, State
 from dumpkit.kernel.irql_steps import Steps, decide
 from dumpkit.kernel.module_code import ModuleCode
@@ -56,9 +56,10 @@ class Exit(NamedTuple):
 class Flow:
     """One function's code with what is known of the IRQL at each of its instructions."""
 
-    def __init__(self, begin: int) -> None:
-        #: The virtual address of its start.
+    def __init__(self, begin: int, entry: Level = ENTRY) -> None:
+        #: The virtual address of its start, and the level there.
         self.begin = begin
+        self.entry = entry
         self.calls: Dict[int, Call] = {}
         self.exits: List[Exit] = []
         #: Why not every path was followed; "" where every one was.
@@ -88,7 +89,7 @@ class FlowReader:
         self._memory = ModuleCode(target)
         self._decode = decode
         self._steps = Steps(self.names)
-        self._flows: Dict[int, Flow] = {}
+        self._flows: Dict[Tuple[int, Level], Flow] = {}
         self._open: Set[int] = set()
         self._window: Tuple[int, bytes] = (0, b"")
 
@@ -97,21 +98,28 @@ class FlowReader:
         begin = self.unwinder.function_begin(address)
         return self.flow(begin) if begin is not None else None
 
-    def flow(self, begin: int) -> Flow:
-        """The flow of the function that begins at a virtual address."""
-        found = self._flows.get(begin)
+    def flow(self, begin: int, entry: Level = ENTRY) -> Flow:
+        """The flow of the function that begins at a virtual address, entered at a level if that is known."""
+        key = begin, entry
+        found = self._flows.get(key)
         if found is None:
             self._open.add(begin)
-            found = self._flows[begin] = _Walk(self, begin).walk()
+            found = self._flows[key] = _Walk(self, begin, entry).walk()
             self._open.discard(begin)
         return found
 
     def exits(self, begin: int) -> Sequence[Exit]:
-        """How a function of the same image returns; as if it changed nothing, where that cannot be told."""
-        if begin in self._open or (begin not in self._flows and len(self._open) >= _DEEPEST):
+        """How a function of the same image returns: nothing changed, where that cannot be told.
+
+        One that returns at different levels does so by conditions that its caller knows and the flow does not:
+        the level behind it is unknown.
+        """
+        if begin in self._open or ((begin, ENTRY) not in self._flows and len(self._open) >= _DEEPEST):
             return (_UNCHANGED,)
         flow = self.flow(begin)
-        return flow.exits if flow.exits or not flow.problem else (_UNCHANGED,)
+        if not flow.exits and flow.problem:
+            return (_UNCHANGED,)
+        return flow.exits if len(flow.exits) < 2 else (Exit(UNKNOWN, None, False),)
 
     def instruction(self, address: int) -> Optional[Decoded]:
         """The instruction at a virtual address; None where its bytes are missing or are none."""
@@ -134,14 +142,14 @@ _UNCHANGED = Exit(ENTRY, None, False)
 class _Walk:
     """The walk along one function's paths."""
 
-    def __init__(self, reader: FlowReader, begin: int) -> None:
+    def __init__(self, reader: FlowReader, begin: int, entry: Level) -> None:
         self._reader = reader
-        self._flow = Flow(begin)
+        self._flow = Flow(begin, entry)
         self._begin = begin
         self._has_entry = reader.unwinder.has_entry(begin)
         self._decoded: Dict[int, Optional[Decoded]] = {}
         self._inside: Dict[int, bool] = {}
-        self._waiting: List[Tuple[int, State]] = [(begin, State())]
+        self._waiting: List[Tuple[int, State]] = [(begin, State(entry))]
 
     def walk(self) -> Flow:
         budget = _BUDGET
@@ -251,8 +259,8 @@ class _Walk:
             self._leave(after)
 
     def _leave(self, state: State) -> None:
-        old = state.registers.get("rax") == ENTRY
-        found = Exit(state.irql, state.by, old and state.irql != ENTRY)
+        old = state.registers.get("rax") == self._flow.entry
+        found = Exit(state.irql, state.by, old and state.irql != self._flow.entry)
         if found not in self._flow.exits:
             self._flow.exits.append(found)
 
@@ -326,6 +334,9 @@ class _Walk:
         state.return_from_call()
         if exit.level.is_relative:
             state.pop(exit.level.pops, change)
+            return state
+        if exit.level == UNKNOWN:
+            state.irql, state.by, state.held = UNKNOWN, None, ()
             return state
         by = exit.by if exit.by is not None else change
         state.held = (*state.held, Held(by, old, state.by))[-6:]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError, UnwindError
+from dumpkit.kernel.irql import PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
-from dumpkit.kernel.irql_evidence import StackReader, against
+from dumpkit.kernel.irql_evidence import StackReader
 from dumpkit.kernel.irql_findings import CERTAIN, DEPENDS, SOME_PATH, Finding, check, is_within, needs, terms_of
 from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
-from dumpkit.kernel.irql_level import ENTRY, Level, Way
+from dumpkit.kernel.irql_level import UNKNOWN, Level, Way
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.target import Module, Target
@@ -61,7 +62,8 @@ class Entry(NamedTuple):
     """A level at which a function is entered, and by which call."""
 
     level: Level
-    caller: str
+    #: The virtual address of the call.
+    call: int
 
 
 def module_terms(target: Target, module: Module) -> ModuleTerms:
@@ -122,7 +124,7 @@ def _imports(
 
 
 def _calls(reader: StackReader, flows: Sequence[Flow]) -> Iterator[CallTerms]:
-    entries = _entries(reader, flows)
+    entries = _entries(reader.flows, flows) if reader.flows is not None else {}
     for flow in flows:
         for address in sorted(flow.calls):
             call = flow.calls[address]
@@ -131,26 +133,27 @@ def _calls(reader: StackReader, flows: Sequence[Flow]) -> Iterator[CallTerms]:
                 yield _call(reader, flow, call, terms, entries.get(flow.begin, ()))
 
 
-def _entries(reader: StackReader, flows: Sequence[Flow]) -> Dict[int, Sequence[Entry]]:
-    """The exact levels at which functions are entered by calls within the module, each with the first such call."""
-    found: Dict[int, Dict[Level, str]] = {}
-    known = {flow.begin: flow for flow in flows}
-    waiting: List[Tuple[Flow, Level]] = [(flow, ENTRY) for flow in flows]
+def _entries(reader: FlowReader, flows: Sequence[Flow]) -> Dict[int, Sequence[Entry]]:
+    """The exact levels at which functions are entered by calls within the module, each with the first such call.
+
+    Only calls that are made at one level on every path count.
+    """
+    found: Dict[int, Dict[Level, int]] = {}
+    begins = {flow.begin for flow in flows}
+    waiting = list(flows)
     while waiting:
-        flow, entry = waiting.pop()
+        flow = waiting.pop()
         for call in flow.calls.values():
-            callee = known.get(call.routine.address or 0) if call.routine is not None else None
-            if callee is None:
+            callee = call.routine.address if call.routine is not None else None
+            if callee is None or callee not in begins:
                 continue
-            for way in flow.ways(call.address):
-                level = against(way.level, entry)
-                levels = found.setdefault(callee.begin, {})
-                if level.is_exact and level not in levels:
-                    levels[level] = reader.name_of(call.address)
-                    waiting.append((callee, level))
-    return {
-        begin: [Entry(level, caller) for level, caller in sorted(levels.items())] for begin, levels in found.items()
-    }
+            levels = {way.level for way in flow.ways(call.address)}
+            level = levels.pop() if len(levels) == 1 else UNKNOWN
+            known = found.setdefault(callee, {})
+            if level.is_exact and level.low > PASSIVE_LEVEL and level not in known:
+                known[level] = call.address
+                waiting.append(reader.flow(callee, level))
+    return {begin: [Entry(level, call) for level, call in sorted(levels.items())] for begin, levels in found.items()}
 
 
 def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries: Sequence[Entry]) -> CallTerms:
@@ -158,12 +161,12 @@ def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries:
     finding = check([way.level for way in ways], terms)
     because = _because(reader, ways, terms) if finding is not None else None
     levels = [way.level for way in ways]
-    if finding is None or finding.certainty != CERTAIN:
+    if (finding is None or finding.certainty != CERTAIN) and reader.flows is not None:
         for entry in entries:
-            inner = [against(level, entry.level) for level in levels]
+            inner = [way.level for way in reader.flows.flow(flow.begin, entry.level).ways(call.address)]
             entered = check(inner, terms)
             if entered is not None and entered.certainty == CERTAIN:
-                finding, because = Finding(entered.kind, SOME_PATH), f"called by {entry.caller}"
+                finding, because = Finding(entered.kind, SOME_PATH), f"called by {reader.name_of(entry.call)}"
                 levels = inner
                 break
     known = [level for level in levels if not level.is_relative]

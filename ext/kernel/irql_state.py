@@ -44,8 +44,8 @@ class State:
 
     __slots__ = ("by", "cells", "compared", "held", "irql", "is_assumed", "registers")
 
-    def __init__(self) -> None:
-        self.irql: Level = ENTRY
+    def __init__(self, irql: Level = ENTRY) -> None:
+        self.irql = irql
         #: What the level is from; None where it is that of the start.
         self.by: Optional[Change] = None
         self.held: Tuple[Held, ...] = ()
@@ -100,7 +100,12 @@ class State:
         return value if isinstance(value, Level) else None
 
     def return_from_call(self) -> None:
-        """A callee may have changed what it may change."""
+        """A callee may have changed what it may change: registers, and cells whose address it was given."""
+        if self.cells:
+            for name in ("rcx", "rdx", "r8", "r9"):
+                value = self.registers.get(name)
+                if isinstance(value, Place):
+                    self.cells.pop(value.text, None)
         for name in VOLATILE:
             self.registers.pop(name, None)
         self.compared = None

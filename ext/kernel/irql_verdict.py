@@ -10,6 +10,7 @@ from dumpkit.kernel.irql_contracts import Contract
 from dumpkit.kernel.irql_evidence import ROOT, FrameLevel, Measured, StackLevels, StackReader, against, measure
 from dumpkit.kernel.irql_findings import (
     CERTAIN,
+    SCANNED,
     SOME_PATH,
     Finding,
     FrameFacts,
@@ -24,6 +25,7 @@ from dumpkit.kernel.irql_findings import (
 )
 from dumpkit.kernel.irql_level import Change, Level, Way, level_name
 from dumpkit.kernel.irql_roots import root_of
+from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.output import Hex
 from dumpkit.target import Target
 
@@ -136,6 +138,8 @@ def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]
         terms = terms_of(here.call.routine)
         finding = _finding(here, terms) if terms is not None else None
         if finding is not None and terms is not None:
+            if here.frame.found_by == SCAN and finding.certainty == CERTAIN:
+                finding = Finding(finding.kind, SCANNED)
             place = place_of(here, here.call.address)
             raised = raise_of(reader, frames, index)
             yield violation(place, here.module, here.call, here.level, terms, finding, index, raised)
@@ -222,8 +226,8 @@ def _calls_behind(reader: StackReader, here: FrameLevel, behind: int, entry: Opt
             yield violation(place_of(here, address), here.module, call, ways[0], terms, finding)
 
 
-def _way_level(way: Way, entry: Optional[Level], same: Dict[Optional[Change], Level]) -> Level:
-    if way.by in same and not way.level.is_exact:
+def _way_level(way: Way, entry: Optional[Level], same: Dict[Change, Level]) -> Level:
+    if way.by is not None and way.by in same and not way.level.is_exact:
         return same[way.by]
     return against(way.level, entry) if entry is not None else way.level
 
@@ -242,7 +246,7 @@ def _unknown(levels: StackLevels) -> Optional[str]:
     """What keeps the levels of drivers' frames from being known, where something does."""
     problems: Dict[str, None] = {}
     for here in levels.frames:
-        if here.module not in ("", "nt") and here.problem:
+        if here.module not in ("", "nt") and here.problem and not here.level.is_exact:
             problems[here.problem] = None
     if not problems:
         return None

@@ -1,0 +1,181 @@
+"""The IRQL along the code of forged drivers: every way in which drivers raise and lower it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.forge.assembly import Code
+from tests.kernel.irql_driver import Driver, body, raised_by_macro
+
+AT_START = "as at its start"
+#: jz over the next instruction, a call through a slot.
+SKIP_CALL = "85c9 7406"
+
+
+def levels(code: Code, routine: str = "ZwClose", **others: Code) -> list:
+    """The levels at the calls of a routine in a function of this code."""
+    driver = Driver()
+    for name, each in others.items():
+        driver.function(name, each.epilogue())
+    driver.function("Function", code.epilogue())
+    return driver.levels_at("Function", routine)
+
+
+def test_a_function_that_does_nothing_keeps_the_level_of_its_start():
+    assert levels(body().call_through("__imp_ZwClose")) == [AT_START]
+
+
+@pytest.mark.parametrize("load", ["b102", "b902000000", "6690 b102", "33d2 8d4a02"])
+def test_a_raise_takes_its_level_from_cl(load: str):
+    code = body().hex(load).call_through("__imp_KfRaiseIrql").call_through("__imp_ZwClose")
+    assert levels(code) == ["DISPATCH_LEVEL"]
+
+
+def test_a_raise_to_an_unknown_level_makes_the_level_unknown():
+    code = body().hex("8a0a").call_through("__imp_KfRaiseIrql").call_through("__imp_ZwClose")
+    assert levels(code) == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KeRaiseIrqlToDpcLevel",
+        "KeAcquireSpinLockRaiseToDpc",
+        "KeAcquireInStackQueuedSpinLock",
+        "IoAcquireCancelSpinLock",
+    ],
+)
+def test_spin_locks_raise_to_dispatch_level(name: str):
+    assert levels(body().call_through(f"__imp_{name}").call_through("__imp_ZwClose")) == ["DISPATCH_LEVEL"]
+
+
+def test_a_fast_mutex_raises_to_apc_level_and_its_release_restores():
+    code = body().call_through("__imp_ExAcquireFastMutex").call_through("__imp_ZwClose")
+    assert levels(code) == ["APC_LEVEL"]
+    code = body().call_through("__imp_ExAcquireFastMutex").call_through("__imp_ExReleaseFastMutex")
+    assert levels(code.call_through("__imp_ZwClose")) == [AT_START]
+
+
+def test_a_balanced_raise_and_lower_by_the_saved_level_leaves_nothing():
+    code = raised_by_macro().hex("8a4c2420").call_through("__imp_KeLowerIrql").call_through("__imp_ZwClose")
+    assert levels(code) == [AT_START]
+
+
+def test_a_level_kept_in_a_register_is_restored_by_it():
+    code = body().call_through("__imp_KeRaiseIrqlToDpcLevel").hex("8ad8").call_through("__imp_KeSetEvent")
+    code.hex("8acb").call_through("__imp_KeLowerIrql").call_through("__imp_ZwClose")
+    assert levels(code) == [AT_START]
+
+
+def test_a_spin_lock_region_is_at_dispatch_level_within_and_back_behind_it():
+    code = body().call_through("__imp_KeAcquireSpinLockRaiseToDpc").hex("8ad8").call_through("__imp_KeSetEvent")
+    code.hex("8ad3").call_through("__imp_KeReleaseSpinLock").call_through("__imp_ZwClose")
+    driver = Driver()
+    driver.function("Function", code.epilogue())
+    assert driver.levels_at("Function", "KeSetEvent") == ["DISPATCH_LEVEL"]
+    assert driver.levels_at("Function", "ZwClose") == [AT_START]
+
+
+def test_a_release_by_a_level_that_is_not_known_is_taken_to_restore():
+    code = body().call_through("__imp_KeAcquireSpinLockRaiseToDpc").hex("8a5310 8ad3")
+    code.call_through("__imp_KeReleaseSpinLock").call_through("__imp_ZwClose")
+    driver = Driver()
+    driver.function("Function", code.epilogue())
+    flow = driver.flow("Function")
+    call = next(each for each in flow.calls.values() if each.routine is not None and each.routine.name == "ZwClose")
+    assert [(str(way.level), way.is_assumed) for way in flow.ways(call.address)] == [(AT_START, True)]
+
+
+def test_a_cancel_spin_lock_stores_the_old_level_where_it_was_told():
+    code = body().hex("488d4c2420").call_through("__imp_IoAcquireCancelSpinLock").hex("8a4c2420")
+    code.call_through("__imp_IoReleaseCancelSpinLock").call_through("__imp_ZwClose")
+    assert levels(code) == [AT_START]
+
+
+def test_cr8_is_written_and_restored():
+    raised = body().hex("440f20c3 b902000000 440f22c1").call_through("__imp_ZwClose")
+    assert levels(raised) == ["DISPATCH_LEVEL"]
+    restored = body().hex("440f20c3 b902000000 440f22c1 440f22c3").call_through("__imp_ZwClose")
+    assert levels(restored) == [AT_START]
+
+
+def test_a_raise_on_one_path_leaves_both_levels():
+    code = body().hex(SKIP_CALL).call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_ZwClose")
+    assert levels(code) == ["DISPATCH_LEVEL", AT_START]
+
+
+def test_a_path_that_a_known_level_excludes_is_not_taken():
+    # if (KeGetCurrentIrql() < DISPATCH_LEVEL) ZwClose(); at DISPATCH_LEVEL
+    code = body().call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_KeGetCurrentIrql")
+    code.hex("3c02 7306").call_through("__imp_ZwClose").nop(1)
+    driver = Driver()
+    driver.function("Function", code.epilogue())
+    assert not any(call.routine.name == "ZwClose" for call in driver.flow("Function").calls.values() if call.routine)
+
+
+def test_a_loop_that_raises_and_lowers_ends():
+    code = body().call_through("__imp_KeRaiseIrqlToDpcLevel").hex("8ac8").call_through("__imp_KeLowerIrql")
+    code.call_through("__imp_ZwClose").hex("ffcb")
+    assert levels(code.hex("75").raw(bytes([(4 - len(code) - 1) & 0xFF]))) == [AT_START]
+
+
+def test_a_loop_that_only_raises_ends():
+    code = body().call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_ZwClose").hex("ffcb")
+    found = levels(code.hex("75").raw(bytes([(4 - len(code) - 1) & 0xFF])))
+    assert found == ["DISPATCH_LEVEL"]
+
+
+def test_a_wrapper_raises_on_its_callers_behalf():
+    wrapper = body().call_through("__imp_KeRaiseIrqlToDpcLevel")
+    assert levels(body().call("Lock").call_through("__imp_ZwClose"), Lock=wrapper) == ["DISPATCH_LEVEL"]
+
+
+def test_wrappers_that_take_and_release_a_lock_are_balanced():
+    lock = body().call_through("__imp_KeAcquireInStackQueuedSpinLock")
+    unlock = body().call_through("__imp_KeReleaseInStackQueuedSpinLock")
+    code = body().call("Lock").call_through("__imp_KeSetEvent").call("Unlock").call_through("__imp_ZwClose")
+    assert levels(code, Lock=lock, Unlock=unlock) == [AT_START]
+
+
+def test_a_function_that_returns_at_different_levels_makes_the_level_unknown():
+    wrapper = body().hex(SKIP_CALL).call_through("__imp_KeRaiseIrqlToDpcLevel").nop(1)
+    assert levels(body().call("Lock").call_through("__imp_ZwClose"), Lock=wrapper) == ["unknown"]
+
+
+def test_an_import_called_through_a_register_is_recognised():
+    driver = Driver()
+    code = body()._relative(bytes([0x48, 0x8B, 0x1D]), "__imp_KeRaiseIrqlToDpcLevel")
+    driver.function("Function", code.hex("ffd3").call_through("__imp_ZwClose").epilogue())
+    assert driver.levels_at("Function", "ZwClose") == ["DISPATCH_LEVEL"]
+
+
+def test_a_raise_below_the_level_that_is_there_changes_nothing():
+    code = raised_by_macro().call_through("__imp_ExAcquireFastMutex").call_through("__imp_ZwClose")
+    assert levels(code) == ["DISPATCH_LEVEL"]
+
+
+def test_a_function_that_calls_itself_ends():
+    driver = Driver()
+    driver.function("Function", body().call("Function").call_through("__imp_ZwClose").epilogue())
+    assert driver.levels_at("Function", "ZwClose") == [AT_START]
+
+
+def test_a_jump_out_of_the_function_is_a_call_that_returns_to_its_caller():
+    driver = Driver()
+    driver.function("Raise", body().call_through("__imp_KeRaiseIrqlToDpcLevel").epilogue())
+    driver.function("Tail", Code().hex("4883ec28 4883c428").jump("Raise"))
+    assert [str(each.level) for each in driver.flow("Tail").exits] == ["DISPATCH_LEVEL"]
+
+
+def test_missing_code_is_said_with_its_address():
+    driver = Driver()
+    driver.function("Function", body().nop_to(0x1000).call_through("__imp_ZwClose").epilogue())
+    page = driver.address("Function", 0x1000) & ~0xFFF
+    driver.missing = [page]
+    assert f"{page:016x}" in driver.flow("Function").problem
+
+
+def test_a_jump_table_is_said_not_to_be_followed():
+    driver = Driver()
+    driver.function("Function", body().hex("ffe1").nop(2).epilogue())
+    assert "jump table" in driver.flow("Function").problem

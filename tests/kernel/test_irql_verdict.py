@@ -1,0 +1,177 @@
+"""Verdicts on the stacks of forged drivers, and that real dumps get no false ones."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional, Sequence
+
+import pytest
+from dumpkit.dump import open_dump
+from dumpkit.kernel.irql_evidence import Measured, StackReader
+from dumpkit.kernel.irql_findings import CERTAIN, DEPENDS, SOME_PATH, TOO_HIGH, TOO_LOW, IrqlVerdict
+from dumpkit.kernel.irql_verdict import irql_verdict, stack_verdict
+from dumpkit.kernel.stack import walk_stack
+from dumpkit.registers import X64, Context
+
+from tests.kernel.irql_driver import DRIVER, KERNEL, Driver, body, raised_by_macro
+from tests.shared import DUMPS, SYMBOLS, needs_shared, needs_symbols
+
+THREAD, DPC = "PspSystemThreadStartup", "KiRetireDpcList"
+
+
+def verdict(
+    driver: Driver,
+    functions: Sequence[str],
+    calls: Mapping[str, str],
+    level: Optional[int] = None,
+    hide: Sequence[int] = (),
+) -> IrqlVerdict:
+    """The verdict on a stack; `level` was measured at its innermost frame, images at `hide` are missing."""
+    registers = driver.stack(functions, calls)
+    driver._target = None
+    target = driver.target
+    frames = walk_stack(target, Context(X64, registers))
+    if hide:
+        driver.missing = [base + 0x1000 * page for base in hide for page in range(0x20)]
+        driver._target = None
+        target = driver.target
+    measured = Measured(0, level, "a test") if level is not None else None
+    return stack_verdict(StackReader(target), frames, measured)
+
+
+def test_the_thread_that_raised_and_the_function_that_called_are_told_apart():
+    driver = Driver()
+    driver.function("Write", body().call_through("__imp_ZwCreateFile").call_through("__imp_ZwClose").epilogue())
+    code = raised_by_macro().call("Write").call_through("__imp_ExAcquireFastMutex")
+    driver.function("Thread", code.epilogue())
+    calls = {"Thread": "Write", "Write": "ZwCreateFile"}
+    found = verdict(driver, [THREAD, "Thread", "Write", "ZwCreateFile"], calls, 2)
+    cause = found.cause
+    assert cause is not None and cause.raised is not None
+    assert (cause.module, cause.routine, cause.level) == ("bad", "nt!ZwCreateFile", "DISPATCH_LEVEL")
+    assert (cause.needs, cause.kind, cause.certainty) == ("PASSIVE_LEVEL", TOO_HIGH, CERTAIN)
+    assert cause.place == "bad!Write+0x4"
+    assert (cause.raised.place, cause.raised.routine) == ("bad!Thread+0x6", "nt!KfRaiseIrql")
+    assert [each.routine for each in found.ahead] == ["nt!ZwClose", "nt!ExAcquireFastMutex"]
+
+
+def test_the_same_is_told_without_a_measured_level():
+    driver = Driver()
+    driver.function("Thread", raised_by_macro().call_through("__imp_ZwCreateFile").epilogue())
+    found = verdict(driver, [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"})
+    assert found.cause is not None and found.cause.certainty == CERTAIN
+
+
+def test_the_outermost_violation_is_the_cause():
+    driver = Driver()
+    driver.function("Inner", body().call_through("__imp_ZwClose").epilogue())
+    driver.function("Thread", raised_by_macro().call("Inner").call_through("__imp_ZwCreateFile").epilogue())
+    driver.function("Again", body().call("Thread").epilogue())
+    stack = [THREAD, "Thread", "ZwCreateFile", "Inner", "ZwClose"]
+    found = verdict(driver, stack, {"Thread": "ZwCreateFile", "Inner": "ZwClose"}, 2)
+    assert found.cause is not None
+    assert found.cause.routine == "nt!ZwCreateFile"
+
+
+def test_a_balanced_driver_breaks_nothing():
+    driver = Driver()
+    code = raised_by_macro().hex("8a4c2420").call_through("__imp_KeLowerIrql").call_through("__imp_ZwCreateFile")
+    driver.function("Thread", code.epilogue())
+    found = verdict(driver, [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}, 0)
+    assert found.cause is None
+    assert found.possible == ()
+    assert found.begins is not None and "PspSystemThreadStartup" in found.begins.place
+
+
+def test_a_raise_on_one_path_is_a_possibility_where_no_level_was_measured():
+    driver = Driver()
+    code = body().hex("85c9 7406").call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_ZwCreateFile")
+    driver.function("Thread", code.epilogue())
+    stack, calls = [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}
+    found = verdict(driver, stack, calls)
+    assert found.cause is None
+    assert [each.certainty for each in found.possible] == [SOME_PATH]
+
+
+def test_a_dpc_that_calls_what_needs_passive_level_is_found():
+    driver = Driver()
+    driver.function("Dpc", body().call_through("__imp_ZwCreateFile").epilogue())
+    found = verdict(driver, [DPC, "Dpc", "ZwCreateFile"], {"Dpc": "ZwCreateFile"}, 2)
+    cause = found.cause
+    assert cause is not None and cause.raised is not None
+    assert cause.raised.is_root
+    assert (cause.raised.routine, cause.raised.level) == ("DPCs", "DISPATCH_LEVEL")
+
+
+def test_a_wait_at_dispatch_level_depends_on_its_timeout():
+    driver = Driver()
+    driver.function("Dpc", body().call_through("__imp_KeWaitForSingleObject").epilogue())
+    found = verdict(driver, [DPC, "Dpc", "KeWaitForSingleObject"], {"Dpc": "KeWaitForSingleObject"}, 2)
+    assert found.cause is None
+    assert [(each.routine, each.certainty) for each in found.possible] == [("nt!KeWaitForSingleObject", DEPENDS)]
+
+
+def test_a_routine_that_needs_dispatch_level_is_called_too_low():
+    driver = Driver()
+    driver.function("Thread", body().call_through("__imp_KeReleaseSpinLockFromDpcLevel").epilogue())
+    name = "KeReleaseSpinLockFromDpcLevel"
+    found = verdict(driver, [THREAD, "Thread", name], {"Thread": name}, 0)
+    assert found.cause is not None
+    assert (found.cause.kind, found.cause.needs) == (TOO_LOW, "DISPATCH_LEVEL")
+
+
+def test_allowed_calls_are_ok():
+    driver = Driver()
+    code = body().call_through("__imp_KeAcquireSpinLockRaiseToDpc").call_through("__imp_KeSetEvent")
+    driver.function("Thread", code.epilogue())
+    found = verdict(driver, [THREAD, "Thread", "KeSetEvent"], {"Thread": "KeSetEvent"}, 2)
+    assert found.cause is None
+
+
+def test_without_the_drivers_image_the_measured_level_tells_the_cause_and_not_who_raised_it():
+    driver = Driver()
+    driver.function("Thread", raised_by_macro().call_through("__imp_ZwCreateFile").epilogue())
+    stack, calls = [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}
+    found = verdict(driver, stack, calls, 2, hide=[DRIVER])
+    assert found.cause is not None
+    assert (found.cause.routine, found.cause.raised) == ("nt!ZwCreateFile", None)
+
+
+def test_without_any_image_what_is_missing_is_said():
+    driver = Driver()
+    driver.function("Thread", raised_by_macro().call_through("__imp_ZwCreateFile").epilogue())
+    stack, calls = [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}
+    found = verdict(driver, stack, calls, 2, hide=[DRIVER, KERNEL])
+    assert found.cause is None
+    assert found.unknown is not None and "bad.sys" in found.unknown
+
+
+def test_the_kernels_own_calls_are_no_violations():
+    driver = Driver()
+    driver.function("Dpc", body().call_through("__imp_KeSetEvent").epilogue())
+    found = verdict(driver, [DPC, "Dpc", "KeSetEvent", "ZwCreateFile", "KeBugCheckEx"], {"Dpc": "KeSetEvent"}, 2)
+    assert found.cause is None
+
+
+@needs_shared
+@pytest.mark.parametrize("name", sorted(path.stem for path in DUMPS.glob("*.dmp")))
+def test_no_real_dump_has_a_false_verdict(name: str):
+    target = open_dump(str(DUMPS / f"{name}.dmp"), symbol_path="", offline=True)
+    found = irql_verdict(target)
+    if found is not None:
+        assert found.cause is None
+        assert found.unknown is not None or found.begins is not None
+    if target.bugcheck is not None and target.bugcheck.code == 0xD1:
+        assert found is not None and found.measured == "DISPATCH_LEVEL (Arg2 of bugcheck D1)"
+
+
+@needs_shared
+@needs_symbols
+@pytest.mark.parametrize("name", ["triage_x64", "100623-6156-01"])
+def test_a_stack_at_passive_level_has_levels_and_no_violation(name: str):
+    path = f"{SYMBOLS / 'store'};{SYMBOLS / 'isf'}"
+    target = open_dump(str(DUMPS / f"{name}.dmp"), symbol_path=path, offline=True)
+    assert irql_verdict(target) is None
+    frames = walk_stack(target, target.context(target.current_processor))
+    found = stack_verdict(StackReader(target), frames, Measured(0, 0, "cr8"))
+    assert found.cause is None and found.possible == ()
+    assert [frame.highest for frame in found.frames[:-1]] == [0] * (len(frames) - 1)
