@@ -25,7 +25,7 @@ from dumpkit.kernel.version import release_name
 from dumpkit.output import Hex, Line
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.target import Target
+from dumpkit.target import Bugcheck, Target
 
 if TYPE_CHECKING:
     from dumpkit.kernel.analysis.blame import Culprit
@@ -190,14 +190,14 @@ def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[obj
     return verdict, tuple(verdict_lines(verdict))
 
 
-def crash_result(session: Session, verbose: bool) -> Analysis:
-    """The analysis of the target's bugcheck. Raises CommandError where it has none."""
+def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analysis:
+    """The analysis of the target's bugcheck. Raises CommandError where it has none and that is not `forced`."""
     from dumpkit.kernel.analysis.crash_analysis import analyze_crash
 
     target = session.dump
-    bugcheck = target.bugcheck
+    bugcheck = target.bugcheck or (Bugcheck(0, (0, 0, 0, 0)) if forced else None)
     if bugcheck is None:
-        raise CommandError("This target did not bugcheck: analyze -f looks at it all the same, -hang for what blocks")
+        raise CommandError("This target did not bugcheck: analyze -f looks at it all the same, -hang at what blocks")
     before = costs()
     analysis = analyze_crash(target, bugcheck.code, bugcheck.parameters)
     facts = _Facts(target, analysis)
@@ -244,7 +244,14 @@ def crash_result(session: Session, verbose: bool) -> Analysis:
 
 def analyze_lines(result: Any) -> Iterator[Line]:
     """The lines of whatever `analyze` was asked for."""
-    yield from description_lines(result) if isinstance(result, Description) else analysis_lines(result)
+    if isinstance(result, Description):
+        yield from description_lines(result)
+    elif isinstance(result, Analysis):
+        yield from analysis_lines(result)
+    else:
+        from dumpkit.commands.analyze_hang import hang_lines
+
+        yield from hang_lines(result)
 
 
 @command(
@@ -272,4 +279,8 @@ def analyze(session: Session, options: str = "") -> object:
         return _shown(session, wanted.shown)
     if session.target is None:
         raise CommandError("analyze needs a dump: start dumpkit with the path of one")
-    return crash_result(session, wanted.is_verbose)
+    if wanted.is_hang:
+        from dumpkit.commands.analyze_hang import hang_result
+
+        return hang_result(session.target)
+    return crash_result(session, wanted.is_verbose, wanted.is_forced)
