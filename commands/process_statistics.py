@@ -60,8 +60,7 @@ def process_statistics(process: Process, gaps: Gaps) -> ProcessStatistics:
         return None
 
     def address(*paths: str) -> Optional[Hex]:
-        value = number(*paths)
-        return None if value is None else Hex(value)
+        return _address(number(*paths))
 
     tick = tick_length(process.target)
     user, kernel = number("Pcb.UserTime"), number("Pcb.KernelTime")
@@ -73,7 +72,7 @@ def process_statistics(process: Process, gaps: Gaps) -> ProcessStatistics:
         number("NumberOfPrivatePages"),
         number("ModifiedPageCount"),
         number("NumberOfLockedPages"),
-        address("DeviceMap"),
+        _address(gaps.read(f"the device map of process {process.address:016x}", lambda: process.device_map)),
         # The low bits of a fast reference count the references that are left in it.
         None if token is None else Hex(token & ~0xF),
         gaps.read(f"the age of process {process.address:016x}", lambda: _elapsed(process, record)),
@@ -95,6 +94,10 @@ def process_statistics(process: Process, gaps: Gaps) -> ProcessStatistics:
         address("DebugPort"),
         address("Job"),
     )
+
+
+def _address(value: Optional[int]) -> Optional[Hex]:
+    return None if value is None else Hex(value)
 
 
 def _elapsed(process: Process, record: Any) -> Optional[int]:

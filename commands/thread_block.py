@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from dumpkit.commands.stack import StackFrame, StackTrace, stack_frames, stack_lines
 from dumpkit.durations import day_duration, long_duration, truncated_milliseconds
-from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
+from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
@@ -217,7 +217,7 @@ class _BlockReader:
         return {
             "irps": tuple(self._irps()),
             "impersonation": read(f"the impersonation of {what}", lambda: _impersonation(thread)),
-            "device_map": _device_map(process),
+            "device_map": _device_map(process, self.gaps),
             "process": None if process is None else Hex(process.address),
             "process_name": None if process is None else _image(process, self.gaps),
             "attached_process": None if attached is None else Hex(attached.address),
@@ -268,12 +268,11 @@ def _impersonation(thread: Thread) -> Optional[str]:
     return f"{data & ~7:016x} (Level {level})"
 
 
-def _device_map(process: Optional[Process]) -> Optional[Hex]:
-    try:
-        place = process.record.get("DeviceMap") if process is not None else None
-    except SymbolError:
+def _device_map(process: Optional[Process], gaps: Gaps) -> Optional[Hex]:
+    if process is None:
         return None
-    return Hex(int(place)) if place else None
+    place = gaps.read(f"the device map of process {process.address:016x}", lambda: process.device_map)
+    return Hex(place) if place else None
 
 
 def _times(thread: Thread) -> ThreadTimes:

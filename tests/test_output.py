@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import NamedTuple, Tuple
 
-from dumpkit.output import Hex, Output, Span, ansi, data, dml, plain, table
+from dumpkit.output import Hex, Output, Span, ansi, data, dml, linked_table, plain, table
 
 
 class Point(NamedTuple):
@@ -53,3 +53,11 @@ def test_a_table_pads_every_column_but_the_last() -> None:
         "Name   Count State",
         "System     3 Ready",
     ]
+
+
+def test_cells_of_a_table_may_hold_links() -> None:
+    rows = [("Name", "Count", "Info"), ((Span("a", None, "t 1"), "!"), "12", ""), ("bcd", "3", "x")]
+    lines = list(linked_table(rows, (1,), "  "))
+    assert [plain(line) for line in lines] == ["  Name Count Info", "  a!      12 ", "  bcd      3 x"]
+    assert '<link cmd="t 1">a</link>' in dml(lines[1])
+    assert list(linked_table([])) == []

@@ -127,6 +127,13 @@ class Process:
         return int(self.record.ObjectTable)
 
     @property
+    def device_map(self) -> int:
+        """The virtual address of its DEVICE_MAP; 0 where it has none."""
+        # Newer kernels keep a fast reference, whose low bits count.
+        place = self.record.get("DeviceMap.Object")
+        return int(place) & ~0xF if place is not None else int(self.record.DeviceMap)
+
+    @property
     def is_wow64(self) -> bool:
         """Whether it runs 32-bit code."""
         return bool(self.record.get("WoW64Process") or self.record.get("Wow64Process"))
