@@ -61,7 +61,7 @@ def _age() -> float:
     """Seconds since the process began: Linux says it; elsewhere its own processor time is the least it can be."""
     uptime = _file("/proc/uptime").split()
     fields = _file("/proc/self/stat").rpartition(")")[2].split()
-    if not uptime or len(fields) < 20:
+    if not uptime or len(fields) < 20 or not hasattr(os, "sysconf"):
         return time.process_time()
     # Field 22 of the file, in clock ticks since the system started.
     return max(0.0, float(uptime[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK"))

@@ -136,10 +136,16 @@ def _run(line: str) -> None:
     from dumpkit.dispatcher import parse_call, split_commands
 
     session = open_session()
+    problem: Optional[DumpkitError] = None
+    try:
+        take_over(session)
+    except DumpkitError as error:
+        # Told when a command needs the target: help does not.
+        problem = error
     try:
         for text in split_commands(line):
-            if session.target is None and parse_call(text).command.needs_target:
-                take_over(session)
+            if problem is not None and parse_call(text).command.needs_target:
+                raise problem
             session.execute(text)
     finally:
         session.close_log()

@@ -341,6 +341,11 @@ class Target(ABC):
         for image in self.__dict__.pop("_images_by_base", {}).values():
             image.close()
 
+    @property
+    def image_search(self) -> Optional[SymbolSearch]:
+        """Where the files of images are looked for: where symbols are. None where there is nowhere to look."""
+        return self.symbols.search
+
     def image(self, module: Module) -> ModuleImage:
         """The image of a module: what memory holds of it, and for the rest the file that the symbol path leads to.
 
@@ -351,7 +356,7 @@ class Target(ABC):
         images: Dict[int, ModuleImage] = self.__dict__.setdefault("_images_by_base", {})
         image = images.get(module.base)
         if image is None:
-            search = self.symbols.search
+            search = self.image_search
             find: Optional[Callable[[], str]] = None
             if search is not None and search.has_places and module.timestamp:
                 find = partial(_find_image, search, module)

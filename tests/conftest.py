@@ -12,6 +12,7 @@ from tests.agreement import Agreement  # noqa: E402  rewritten only where it is 
 
 _COUNTS: Dict[str, List[int]] = {}
 _AGREEMENT = Agreement()
+_BACKENDS: Dict[str, List[int]] = {}
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,15 @@ def agreement(request: pytest.FixtureRequest) -> Iterator[Agreement]:
         output["agreement"] = _AGREEMENT.record()
 
 
+@pytest.fixture(scope="session")
+def backends(request: pytest.FixtureRequest) -> Iterator[Dict[str, List[int]]]:
+    """dump -> how many commands print the same on both backends, differ as listed, or fail; printed at the end."""
+    yield _BACKENDS
+    output = getattr(request.config, "workeroutput", None)
+    if output is not None:
+        output["backends"] = _BACKENDS
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
     """Add up what the processes of a parallel run counted."""
@@ -40,6 +50,7 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
         counts = _COUNTS.setdefault(command, [0, 0])
         counts[0] += equal
         counts[1] += total
+    _BACKENDS.update(output.get("backends", {}))
     _AGREEMENT.add(output.get("agreement", {}))
 
 
@@ -48,6 +59,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("lines equal to the engine's")
         for command, (equal, total) in sorted(_COUNTS.items()):
             terminalreporter.write_line(f"{command:<20} {equal:6} of {total:6}  {100 * equal / max(total, 1):6.2f} %")
+    if _BACKENDS:
+        terminalreporter.section("commands on both backends: equal, listed, failed")
+        for dump, counts in [*sorted(_BACKENDS.items()), ("all", [sum(each) for each in zip(*_BACKENDS.values())])]:
+            equal, listed, failed = counts
+            terminalreporter.write_line(f"{dump:<20} {equal:6} {listed:6} {failed:6}")
     table = list(_AGREEMENT.lines())
     if table:
         terminalreporter.section("readers that agree with the forge (* but for what is said below)")

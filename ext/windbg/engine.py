@@ -213,6 +213,12 @@ class Engine:
                 found[address_of_text(match.group(1))] = match.group(4)
         return found
 
+    @property
+    def symbol_path(self) -> str:
+        """The symbol path, `.sympath`, and behind it the one for images, `.exepath`."""
+        images = re.search(r"^Executable image search path is: (.*)$", self.command_optional(".exepath"), re.MULTILINE)
+        return ";".join(path for path in (str(pykd.getSymbolPath()), images.group(1) if images else "") if path)
+
     def load_symbols(self, name: str, trusting: bool = False) -> None:
         """Have the engine look for a module's symbols, if it has not yet."""
         self.command_optional(f".reload /f /i {name}" if trusting else f"ld {name}")

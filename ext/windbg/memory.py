@@ -67,7 +67,7 @@ class EngineMemory(AddressSpace):
     def explain(self, address: int) -> str:
         if self.read_prefix(address, 1):
             return "readable"
-        return "not in the dump" if self._physical else "not in this triage dump"
+        return f"page {address >> 12:x} not in the dump" if self._physical else "not in this triage dump"
 
 
 class EngineVirtualMemory(VirtualMemory):

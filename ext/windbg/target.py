@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.debugger_data import DebuggerData, read_debugger_data
@@ -19,6 +19,9 @@ from dumpkit.windbg import pykd
 from dumpkit.windbg.engine import Engine, address_of_text
 from dumpkit.windbg.memory import EngineMemory, EngineVirtualMemory
 from dumpkit.windbg.times import session_filetime, uptime_units
+
+if TYPE_CHECKING:
+    from dumpkit.symbols.search import SymbolSearch
 
 #: The engine's words for a target -> dumpkit's (`dumpkit.dump.header` has those of dump types).
 _KINDS = (
@@ -70,6 +73,7 @@ class PykdTarget(KernelTarget):
         if not (engine.is_dump and engine.is_triage):
             self._walk_pages()
         self._symbols: Optional[Symbols] = None
+        self._image_search: Optional[SymbolSearch] = None
         self._modules: Optional[List[Module]] = None
         self._unloaded: Optional[List[UnloadedModule]] = None
         self._system: Optional[System] = None
@@ -257,6 +261,15 @@ class PykdTarget(KernelTarget):
             UnloadedModule(address_of_text(start), address_of_text(end), name)
             for start, end, name in _UNLOADED.findall(text)
         ]
+
+    @property
+    def image_search(self) -> SymbolSearch:
+        """The engine's symbol path, its servers not asked: the engine reads images that it has found by itself."""
+        if self._image_search is None:
+            from dumpkit.symbols.search import SymbolSearch
+
+            self._image_search = SymbolSearch(self.engine.symbol_path, offline=True)
+        return self._image_search
 
     @property
     def symbols(self) -> Symbols:

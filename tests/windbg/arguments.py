@@ -1,0 +1,68 @@
+"""What each command is given in the comparison of the backends; `{name}` stands for a value of the dump.
+
+Commands that are not listed run without arguments and with those of `OTHERS`, so that none is forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Tuple
+
+from dumpkit.dispatcher import load_all
+
+OTHERS = ("", "{sp}", "{thread}")
+_MEMORY = ("{sp}", "{sp} L4", "{nt} L8", "{ip} L3", "0 L4", "{thread} L10")
+_POINTERS = ("{sp}", "{sp} L20", "{thread} L8")
+
+ARGUMENTS: Dict[str, Tuple[str, ...]] = {
+    **{name: _MEMORY for name in ("db", "dw", "dd", "dc", "dq", "df", "dD", "da", "du", "dp", "dW")},
+    **{
+        name: _POINTERS for name in ("dps", "dqs", "dds", "dpp", "dqp", "ddp", "dpa", "dpu", "dda", "ddu", "dqa", "dqu")
+    },
+    **{name: ("1ad000 L4", "0 L2") for name in ("!db", "!dw", "!dd", "!dc", "!dq", "!dp")},
+    "?": ("{sp}+8", "nt", "@rip", "nt!KeBugCheckEx", "@$thread", "poi({sp})", "zz!zz", "1+"),
+    "??": ("1+2", "sizeof(nt!_KTHREAD)", "((nt!_KTHREAD *)@$thread)->Priority"),
+    "~": ("0s", "{processor}s", "{processor}s; r", "{processor}s; k", "99s"),
+    ".echo": ("hello",),
+    ".formats": ("{ip}",),
+    "dt": (
+        "nt!_LIST_ENTRY",
+        "nt!_KTHREAD",
+        "nt!_KTHREAD {thread}",
+        "nt!_EPROCESS {process}",
+        "-v nt!_KTHREAD",
+        "-b nt!_DISPATCHER_HEADER {thread}",
+        "nt!_nothing",
+        "nt!_K*",
+    ),
+    "ddt": ("nt!_KTHREAD {thread}", "nt!_EPROCESS {process}"),
+    "help": ("", "k"),
+    "k": ("", "n", "b", "v", "c", "f", "n 5", "L"),
+    "lm": ("", "m nt", "vm nt", "a {ip}", "u", "o", "f", "n", "t", "1m n*", "v m {driver}", "m zz"),
+    "ln": ("{ip}", "nt!KeBugCheckEx", "{sp}", "{base}"),
+    "r": ("", "rip", "rip, rsp, efl", "cr3, cr8", "gdtr", "xmm0", "al, zf", "zzz", "$t0", "$ip", "$thread"),
+    "u": ("{ip}", "{ip} L3", "nt!KeBugCheckEx L2", "0"),
+    "ub": ("{ip}",),
+    "x": ("nt!KeB*", "nt!Ps*List*", "*!DriverEntry", "nt!zzz", "zz!a", "/v nt!KeBugCheckEx", "{driver}!"),
+    "!sym": ("",),
+}
+
+#: Commands that end a session, change where it looks for files or write some: nothing in them is a backend's.
+LEFT_OUT = frozenset(
+    "q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$< .sympath .symfix .reload sym".split()
+)
+
+
+def lines_for(known: Mapping[str, str]) -> List[str]:
+    """Every line of commands for a dump."""
+    from dumpkit.registry import REGISTERED
+
+    load_all()
+    found = []
+    # What lm shows of symbols changes as other commands load them.
+    for name in sorted(REGISTERED, key=lambda name: (name != "lm", name)):
+        if name in LEFT_OUT or (REGISTERED[name].name != name and name not in ARGUMENTS):
+            continue
+        glue = "" if name in ("~", "k") else " "
+        for arguments in ARGUMENTS.get(name, OTHERS):
+            found.append(f"{name}{glue if arguments else ''}{arguments.format(**known)}")
+    return found
