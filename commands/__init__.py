@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Dict
 
 _MODULES: Dict[str, str] = {
+    "address": "address",
     "analyze": "analyze",
     "bugcheck": ".bugcheck",
     "display": "d db dw dW dd dc dq dp df dD da du dds ddp dda ddu dqs dps dqp dpp dqa dpa dqu dpu "
@@ -17,6 +18,7 @@ _MODULES: Dict[str, str] = {
     "ddt": "ddt",
     "devobj": "devobj devstack",
     "di": "di dumpinfo",
+    "dispatcher_object": "mut evt sem obj",
     "dpcs": "dpcs",
     "drvobj": "drvobj",
     "dt": "dt",
@@ -52,6 +54,7 @@ _MODULES: Dict[str, str] = {
     "unassemble": "u uu ub",
     "unassemble_function": "uf",
     "vertarget": "vertarget .time",
+    "vm": "vm",
     "x": "x",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Union
 
 from dumpkit.errors import UnwritableError
@@ -48,7 +49,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def printable(text: str) -> str:
     """The text with control characters, which a hostile dump could use on a terminal, shown as dots."""
-    return _CONTROL.sub(".", text)
+    # Nearly every line has none, and is asked cheaply.
+    return text if text.isprintable() else _CONTROL.sub(".", text)
 
 
 def plain(line: Line) -> str:
@@ -105,7 +107,8 @@ def data(value: Any) -> Any:
         return {name: data(getattr(value, name)) for name in names if not name.startswith("_")}
     if isinstance(value, dict):
         return {key if isinstance(key, str) else str(data(key)): data(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    # What is found while it is gone through counts as a list, too.
+    if isinstance(value, Iterable):
         return [data(item) for item in value]
     return str(value)
 
@@ -124,21 +127,23 @@ class Output:
 
     def lines(self, lines: Iterable[Line]) -> None:
         """Write lines, some at a time: a write for each would cost more than making it."""
-        some: List[Line] = []
-        try:
-            for line in lines:
-                some.append(line)
-                if len(some) == _AT_ONCE:
-                    self._write(some)
-                    some = []
-        finally:
-            # What was made before an error is not lost by it.
-            self._write(some)
+        iterator = iter(lines)
+        while True:
+            some: List[Line] = []
+            try:
+                some.extend(islice(iterator, _AT_ONCE))
+            finally:
+                # What was made before an error is not lost by it.
+                self._write(some)
+            if len(some) < _AT_ONCE:
+                return
 
     def _write(self, lines: Sequence[Line]) -> None:
         show = ansi if self.colour else plain
+        shown = [line if isinstance(line, str) and line.isprintable() else show(line) for line in lines]
+        shown.append("")
         try:
-            self.stream.write("".join([show(line) + "\n" for line in lines]))
+            self.stream.write("\n".join(shown))
             if self.log is not None:
                 self.log.write("".join([plain(line) + "\n" for line in lines]))
         except BrokenPipeError:
