@@ -39,10 +39,20 @@ def annotated_lines(result: Annotated) -> Iterator[Line]:
 def ddt(session: Session, request: str = "") -> Annotated:
     """Shows what dt shows for the same words, as mex's ddt does: ddt nt!_EPROCESS ADDRESS FIELD.
 
-    Numbers stand there in both radixes, times as dates, and pointers with what they lead to.
+    Numbers stand there in both radixes, times as dates, and pointers with what they lead to: the process of a
+    thread, the tag of a pool allocation.
     """
     if request.split()[:1] in (["-h"], ["-?"], []):
         raise CommandError("ddt wants the name of a type", USAGE.replace("dt ", "ddt ", 1))
+    return annotated(session, request)
+
+
+def annotated(session: Session, request: str) -> Annotated:
+    """What ddt shows for the words of a request. Raises CommandError, ExpressionError, SymbolError."""
     result = view(session, understood(request))
     dump = result._dump if isinstance(result, TypeView) else None
-    return Annotated(result, DdtDump(request.strip(), dump) if dump is not None else None)
+    if dump is None:
+        return Annotated(result)
+    from dumpkit.kernel.pointer_remark import pointer_remark
+
+    return Annotated(result, DdtDump(request.strip(), dump, pointer_remark(session.dump)))
