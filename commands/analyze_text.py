@@ -23,7 +23,7 @@ _RULE = "*" * 79
 CLOSING_RULE = "---------"
 INCONCLUSIVE_MODULE, INCONCLUSIVE_IMAGE = "Unknown_Module", "Unknown_Image"
 #: Statements of `unknown` that no label of the output stands for.
-_QUIET = ("KiBugCheckData", "build", "region", "Hvl", "Hypervisor", "HalpHvciEnabled", "record", "trap", "context")
+_QUIET = ("virtual_machine", "KiBugCheckData", "build", "region", "Hvl", "Hypervisor", "HalpHvciEnabled", "record", "trap", "context")
 
 
 class Argument(Record):

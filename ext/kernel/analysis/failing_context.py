@@ -82,7 +82,10 @@ class FailingContextFinder:
             # A record alone is no context: the rules behind it are asked for one.
             fault = fault or found
         if fault is None and self._bugcheck.rule("exception"):
-            fault = self._at_the_exception()
+            try:
+                fault = self._at_the_exception()
+            except DumpkitError as error:
+                self._evidence.lack("exception", error)
         return self._with_stack(fault)
 
     # --- Ways to a context ---------------------------------------------------
