@@ -8,8 +8,8 @@ from typing import Iterator, List, Optional, Tuple
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.named_frame import named_frames
 from dumpkit.kernel.process import Process
-from dumpkit.kernel.stack import walk_stack
 from dumpkit.kernel.thread import Thread
+from dumpkit.kernel.user_space import whole_stack
 from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registers import Context
@@ -57,10 +57,10 @@ def stack_rows(thread: Thread, context: Context, info: str = "") -> List[StackRo
 
     `info` is told beside the frame that waits for an executive resource.
     """
-    frames = walk_stack(thread.target, context)
-    following = {id(frame): after for frame, after in zip(frames, frames[1:])}
+    sided = whole_stack(thread, context)
+    following = {id(each.frame): after.frame for each, after in zip(sided, sided[1:])}
     rows: List[StackRow] = []
-    for named in named_frames(thread.target, frames):
+    for named in (named for each in sided for named in named_frames(each.target, [each.frame])):
         frame = named.frame
         after = following.get(id(frame))
         size = None if after is None or named.is_inline else after.stack_pointer - frame.stack_pointer

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
-from dumpkit.commands.stack import StackFrame, StackTrace, stack_frames, stack_lines
+from dumpkit.commands.stack import StackFrame, StackTrace, frames_with_inlined, stack_lines
 from dumpkit.durations import day_duration, long_duration, truncated_milliseconds
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
+from dumpkit.kernel.user_space import whole_stack
 from dumpkit.kernel.wait import MUTANT, SEMAPHORE, DispatcherObject, wait_blocks
 from dumpkit.numbers import pointer
 from dumpkit.output import Hex, Line, Span
@@ -238,7 +239,11 @@ class _BlockReader:
         try:
             if not thread.is_stack_resident and thread.processor() is None:
                 return {"is_stack_resident": False}
-            return {"frames": tuple(stack_frames(thread.target, thread.context()))}
+            rows: List[StackFrame] = []
+            for frame, target in whole_stack(thread, thread.context()):
+                for _, found in frames_with_inlined(target, [frame], len(rows)):
+                    rows += found
+            return {"frames": tuple(rows)}
         except DumpkitError as error:
             return {"stack_problem": str(error)}
 

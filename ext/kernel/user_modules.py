@@ -68,14 +68,16 @@ def _module(entry: Any, memory: AddressSpace) -> Optional[Module]:
         path = ""
     image = entry.BaseDllName.text() or path.rpartition("\\")[2]
     name = image.rpartition(".")[0] or image
-    return Module(base, size, name.replace(" ", "_"), image, path, int(entry.TimeDateStamp), _checksum(memory, base))
+    timestamp, checksum = _header(memory, base)
+    timestamp = int(entry.get("TimeDateStamp", timestamp))
+    return Module(base, size, name.replace(" ", "_"), image, path, timestamp, checksum)
 
 
-def _checksum(memory: AddressSpace, base: int) -> int:
-    """CheckSum of the image's optional header (winnt.h); 0 where the header is not there."""
-    header = memory.read_optional(base + 0x3C, 4)
-    if header is None:
-        return 0
-    offset = int.from_bytes(header, "little")
-    data = memory.read_optional(base + offset + 0x58, 4) if offset < 0x1000 else None
-    return int.from_bytes(data or b"", "little")
+def _header(memory: AddressSpace, base: int) -> Tuple[int, int]:
+    """TimeDateStamp and CheckSum of an image's header (IMAGE_NT_HEADERS64 in winnt.h); 0 where it is not there."""
+    place = memory.read_optional(base + 0x3C, 4)
+    offset = int.from_bytes(place or b"", "little")
+    data = memory.read_optional(base + offset, 0x5C) if 0 < offset < 0x1000 else None
+    if data is None or data[:4] != b"PE\0\0":
+        return 0, 0
+    return int.from_bytes(data[8:12], "little"), int.from_bytes(data[0x58:0x5C], "little")

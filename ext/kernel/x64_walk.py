@@ -85,8 +85,8 @@ class X64Walk:
                 return
             seen.add(place)
             yield Place(*place, UNWOUND, registers, unwound.is_machine_frame)
-            if registers["rip"] < _KERNEL:
-                # User mode: its modules are not the kernel's to list.
+            if registers["rip"] < _KERNEL and self._target.module_at(registers["rip"]) is None:
+                # User mode: its modules are not the kernel's to list, but a process's own.
                 return
             at = _Frame(registers, not unwound.is_machine_frame)
 
