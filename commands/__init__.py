@@ -43,6 +43,7 @@ _MODULES: Dict[str, str] = {
     "process": "process",
     "pcr": "pcr",
     "processors": "~",
+    "pte": "pte",
     "registers": "r",
     "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$<",
     "stack": "k",

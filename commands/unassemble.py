@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional, Sequence, Tuple
 
-from dumpkit.code import instructions, instructions_before, name_of
+from dumpkit.code import instructions, instructions_before, label_of
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.errors import CommandError
 from dumpkit.expression import parse_range, read_range, refuse_surplus
@@ -27,6 +27,10 @@ class CodeLine(Record):
     mnemonic: str
     operands: str
     label: Optional[str]
+    #: The number of its source line, where the symbols give one.
+    source: Optional[int] = None
+    #: Where a direct jump goes.
+    goal: Optional[Hex] = None
     _text: str = ""
 
 
@@ -42,25 +46,32 @@ class Listing(Record):
         return self.failure is None or len(self.lines) > 1
 
 
-def listing(target: Target, found: Sequence[Instruction], asked: str) -> Listing:
+def code_line(target: Target, instruction: Instruction, label: Optional[str], lines: bool) -> CodeLine:
+    """The line of an instruction; `lines` says whether its source line is looked for."""
+    source = target.symbols.source_line(instruction.address) if lines else None
+    return CodeLine(
+        Hex(instruction.address),
+        instruction.raw,
+        instruction.mnemonic,
+        instruction.operands,
+        label,
+        source.line if source is not None else None,
+        Hex(instruction.target) if instruction.is_branch and instruction.target is not None else None,
+        instruction.text,
+    )
+
+
+def listing(target: Target, found: Sequence[Instruction], asked: str, with_source: bool = True) -> Listing:
     """Instructions with the labels that the engine puts over them: at the first, and where a symbol starts.
 
-    `asked` is the command that the failure names.
+    `asked` is the command that the failure names; `with_source` says whether labels name the source line.
     """
     lines: List[CodeLine] = []
     for number, instruction in enumerate(found):
         place = target.symbols.nearest(instruction.address)
         starts = number == 0 or (place is not None and place.name is not None and place.displacement == 0)
-        lines.append(
-            CodeLine(
-                Hex(instruction.address),
-                instruction.raw,
-                instruction.mnemonic,
-                instruction.operands,
-                name_of(target, instruction.address) if starts else None,
-                instruction.text,
-            )
-        )
+        label = label_of(target, instruction.address, with_source) if starts else None
+        lines.append(code_line(target, instruction, label, with_source))
     failure = None
     if found and not found[-1].raw:
         address = found[-1].address
@@ -82,6 +93,7 @@ def listing_lines(result: Listing) -> Iterator[Line]:
 
 @command(
     "u",
+    aliases=("uu",),
     category="Code",
     summary="Code from an address on",
     arguments=(Text("range", "ADDRESS [L COUNT | END]"),),
@@ -100,7 +112,8 @@ def u(session: Session, range: str = "") -> Listing:
     end = wanted.last + 1 if wanted.last is not None else None
     found = instructions(target, wanted.start, wanted.count, end)
     session.positions["u"] = found[-1].next_address if found else wanted.start
-    return listing(target, found, session.line)
+    session.positions.pop("ub", None)
+    return listing(target, found, session.line, session.lines)
 
 
 @command(
@@ -113,20 +126,25 @@ def u(session: Session, range: str = "") -> Listing:
 def ub(session: Session, range: str = "") -> Listing:
     """Shows the instructions that end at an address, eight where no count is given.
 
-    Without an address it shows those before the place where u goes on, and leaves that place where it is.
+    Without an address it shows those before the place where u goes on, and leaves that place where it is; the next one
+    shows those before that.
     Instructions have different lengths, so the way back is found by trying starts: the one that the
     debugger takes.
     """
     target = session.dump
     start = session.positions.get("u", session.context.instruction_pointer) if not range else None
+    if not range and "ub" in session.positions:
+        start = session.positions["ub"]
     begin, count = parse_range(range, session.scope, _COUNT, 1, default_start=start)
-    session.positions["u"] = begin
+    if "ub" not in session.positions or range:
+        session.positions["u"] = begin
     found = instructions_before(target, begin, count)
+    session.positions["ub"] = found[0].address if found else begin
     if count > 0 and not found:
         raise CommandError(
             f"Unable to find valid previous instruction for '{session.line}': {_why_none(target, begin)}"
         )
-    return listing(target, found, session.line)
+    return listing(target, found, session.line, session.lines)
 
 
 def _why_none(target: Target, address: int) -> str:

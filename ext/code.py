@@ -8,6 +8,7 @@ from dumpkit.disassembly import disassembler
 from dumpkit.disassembly.effective_address import effective_address_note
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.disassembly.previous import previous_instructions
+from dumpkit.module_code import ModuleCode
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
@@ -53,8 +54,8 @@ def label_of(target: Target, address: int, lines: bool = False) -> Optional[str]
 
 
 def instruction_at(target: Target, address: int) -> Instruction:
-    """The instruction at a virtual address; an invalid one where the memory cannot be read."""
-    code = target.memory.read_prefix(address, LONGEST[target.architecture.name])
+    """The instruction at a virtual address; an invalid one where neither memory nor the module's image has it."""
+    code = ModuleCode(target).read_prefix(address, LONGEST[target.architecture.name])
     return disassembler(target.architecture).decode(code, address, lambda place: name_of(target, place))
 
 
@@ -79,7 +80,7 @@ def instructions_before(
     """Up to `count` instructions that end at a virtual address, lowest first; none where their bytes are missing."""
     return previous_instructions(
         disassembler(target.architecture),
-        target.memory,
+        ModuleCode(target),
         address,
         count,
         function_start,

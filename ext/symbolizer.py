@@ -99,7 +99,11 @@ class FileSymbols(Symbols):
         if module is None:
             return None
         rva = address - module.base
-        symbol = self.load(module).ask(lambda file: file.nearest(rva))
+        loaded = self.load(module)
+        location = loaded.ask(lambda file: file.locate(rva))
+        if location is not None and location.displacement is not None and location.displacement >= 0:
+            return SymbolLocation(module, location.symbol.name, location.displacement)
+        symbol = loaded.ask(lambda file: file.nearest(rva))
         if symbol is None:
             return SymbolLocation(module, None, rva)
         return SymbolLocation(module, symbol.name, rva - symbol.rva)

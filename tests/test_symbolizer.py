@@ -203,7 +203,8 @@ def test_damage_that_shows_only_later_makes_way_for_the_next_file(tmp_path, monk
     def damaged(self, rva):
         raise SymbolError(f"{self.path}: its symbol records are damaged")
 
-    monkeypatch.setattr(PdbFile, "nearest", damaged)
+    for asked in ("nearest", "locate"):
+        monkeypatch.setattr(PdbFile, asked, damaged)
     store = write_store(tmp_path / "store")
     opened = open_dump(write_dump(tmp_path), symbol_path=str(store))
     assert str(opened.symbols.nearest(BASE + 0x1501)) == "TestDriver+0x1501"

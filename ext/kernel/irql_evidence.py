@@ -296,7 +296,7 @@ class StackReader:
         from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
         from dumpkit.kernel.call_names import Routine
         from dumpkit.kernel.irql_flow import Call
-        from dumpkit.kernel.module_code import ModuleCode
+        from dumpkit.module_code import ModuleCode
 
         address = frame.instruction_pointer
         code = ModuleCode(self.target).read_optional(address - MAX_CALL_SIZE, MAX_CALL_SIZE)

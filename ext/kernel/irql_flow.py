@@ -16,8 +16,8 @@ from dumpkit.kernel.irql_effects import NO_RETURN, RAISES, RESTORES
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level, Way
 from dumpkit.kernel.irql_state import Held, Key, State
 from dumpkit.kernel.irql_steps import Steps, decide
-from dumpkit.kernel.module_code import ModuleCode
 from dumpkit.kernel.unwind import Unwinder
+from dumpkit.module_code import ModuleCode
 from dumpkit.target import Target
 
 #: Instructions that one function may take, those of paths that are followed again counted again.

@@ -212,9 +212,9 @@ def _is_machine_frame(words: Sequence[int], slot: int) -> bool:
 
 
 def _memory_and_code(target: Target) -> AddressSpace:
-    search = target.symbols.search
+    search = target.image_search
     if search is None or not search.has_places:
         return target.memory
-    from dumpkit.kernel.module_code import ModuleCode
+    from dumpkit.module_code import ModuleCode
 
     return ModuleCode(target)

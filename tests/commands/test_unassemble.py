@@ -21,16 +21,17 @@ def addresses(session: Session, text: str) -> List[int]:
 
 
 @needs_shared
-def test_ub_without_an_address_shows_what_precedes_the_place_of_u_and_moves_nothing() -> None:
+def test_ub_without_an_address_goes_back_from_the_place_of_u_and_leaves_it() -> None:
     session = session_of("triage_x64")
-    run(session, "u")
-    second = run(session, "u").lines
-    before = run(session, "ub").lines
-    assert len(before) == 8
-    assert before[-1].address == second[-1].address == 0xFFFFF8047BDF5AD4
-    assert before[0].address == 0xFFFFF8047BDF5AB5
-    assert run(session, "ub").lines == before
-    assert addresses(session, "u")[0] == 0xFFFFF8047BDF5AD9
+    first, _, third = (run(session, "u").lines for _ in range(3))
+    end = int(third[-1].address) + len(third[-1].bytes)
+    for _ in range(2):
+        lines = run(session, "ub").lines
+        assert (len(lines), int(lines[-1].address) + len(lines[-1].bytes)) == (8, end)
+        end = int(lines[0].address)
+    assert int(first[0].address) < end < int(third[0].address)
+    further = addresses(session, "u")
+    assert further[0] == int(third[-1].address) + len(third[-1].bytes)
 
 
 @needs_shared

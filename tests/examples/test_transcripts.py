@@ -43,8 +43,7 @@ class Difference(NamedTuple):
     reason: str
 
 
-_ELSEWHERE = r"fffff802`0442a10f "
-_FROM_THE_STORE = "the engine takes code that a minidump lacks from the image in the store, dumpkit from the dump alone"
+_FROM_THE_STORE = "the engine reads what a minidump lacks from the image in the store, dumpkit code only"
 DIFFERENCES = (
     Difference(
         KINDS,
@@ -53,22 +52,7 @@ DIFFERENCES = (
         r".* TestDriver   \(private pdb symbols\)  symbols",
         "the engine calls a PDB private that has variables, dumpkit one that was not stripped",
     ),
-    Difference(
-        KINDS,
-        "u",
-        r"TestDriver!\w+ \[C:\\.*\\Driver\.c @ \d+\]:$",
-        r"TestDriver!\w+:$",
-        "dumpkit's u names no source line above the instructions",
-    ),
-    Difference((4,), "r", _ELSEWHERE + "660f1f84", _ELSEWHERE + r"\?\?", _FROM_THE_STORE),
     Difference((4,), "dq", r"fffff802`", r"fffff802`\S{8}  \?{8}`\?{8}$", _FROM_THE_STORE),
-    Difference(
-        (4,),
-        "ub",
-        r"Ntfs!NtfsChangeAttributeValue\+0x363:$|fffff802`084d9033 ",
-        r"Ntfs!NtfsChangeAttributeValue\+0x366:$|fffff802`084d9036 ",
-        _FROM_THE_STORE,
-    ),
 )
 
 

@@ -35,3 +35,6 @@ class ModuleCode(AddressSpace):
 
     def explain(self, address: int) -> str:
         return "readable" if self.read_prefix(address, 1) else self._memory.explain(address)
+
+    def next_readable(self, address: int, limit: int) -> Optional[int]:
+        return address if self.read_prefix(address, 1) else self._memory.next_readable(address, limit)
