@@ -1,0 +1,134 @@
+"""The lines that the commands are run with where memory is faulty: for each command, on a dump's own objects."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Dict, Iterable, Iterator, List
+
+from dumpkit.errors import DumpkitError
+from dumpkit.kernel.process import Process, processes
+from dumpkit.kernel.thread import Thread, current_thread
+from dumpkit.target import Target
+
+#: Commands of which nothing is to be learnt: they end the session, write files, run scripts, or ask for the network.
+LEFT_OUT = frozenset("q .logopen .logappend .logclose $$>< $$>a< $< .reload .symfix .sympath".split())
+
+#: What no example has anything for: its commands are run, and only their errors seen.
+NOT_IN_EXAMPLES = frozenset(
+    (
+        "handle",  # no process has a handle table
+        "poolused",  # the pool's tracker is not there
+    )
+)
+
+#: What is put behind a command's name, besides nothing; {} stand for addresses of the dump.
+ARGUMENTS: Dict[str, List[str]] = {
+    "analyze": ["-v", "-show"],
+    "devobj": ["{device}"],
+    "devstack": ["{device}"],
+    "drvobj": ["{driver}", "{driver} 7"],
+    "dt": ["nt!_ETHREAD {thread}", "nt!_EPROCESS {process} -r1", "nt!_KPRCB {prcb}"],
+    "ddt": ["nt!_ETHREAD {thread}"],
+    "d": ["{stack}"],
+    "dps": ["{stack} L20"],
+    "dpp": ["{stack} L20"],
+    "dpa": ["{stack} L20"],
+    "dpu": ["{stack} L20"],
+    "evt": ["{awaited}"],
+    "fileobj": ["{file}"],
+    "frame": ["2", "/r 3"],
+    ".frame": ["2", "/r 3"],
+    "handle": ["0 3", "4"],
+    "imports": ["{module}", "-a {module}"],
+    "irp": ["{irp}", "{irp} 1"],
+    "irqlcheck": ["{thread}", "{module}"],
+    "k": ["b", "v", "n"],
+    "lm": ["v", "v m {module}"],
+    "ln": ["{rip}"],
+    "object": ["{device}", "\\", "\\Device", "{thread}"],
+    "address": ["{thread}", "{rip}"],
+    "mut": ["{awaited}"],
+    "obj": ["{awaited}", "{thread}"],
+    "sem": ["{awaited}"],
+    "poolfind": ["Thre", "Irp? 1"],
+    "poolval": ["{thread}", "{pooled} 3"],
+    "timer": ["{thread}"],
+    "~": ["0s"],
+    "pool": ["{process}", "{thread} 2", "{stack}"],
+    "process": ["{process} 7", "0 0", "0 7", "{process} 1f"],
+    ".process": ["{process}", "/p {process}"],
+    "pte": ["{stack}", "{process}"],
+    "strings": ["-m {module}"],
+    "t": ["{thread}", "-a {thread}", "-c {thread}", "-i {thread}", "{waiting}", "-a {waiting}"],
+    "thread": ["{thread}", "{waiting}", "{waiting} 1f"],
+    ".thread": ["{waiting}"],
+    ".trap": ["{trap}"],
+    ".cxr": ["{stack}"],
+    ".exr": ["-1", "{stack}"],
+    "u": ["{rip}"],
+    "ub": ["{rip}"],
+    "uf": ["{rip}"],
+    "x": ["{module}!*"],
+    "r": ["rip"],
+    "?": ["poi({stack})"],
+    "??": ["@rsp"],
+    "error": ["c0000005"],
+    ".formats": ["{stack}"],
+}
+
+
+def _addresses(target: Target) -> Dict[str, str]:
+    """The places that the lines name; those that the dump does not have are left out."""
+    number = target.current_processor
+    context = target.context(number)
+    thread = current_thread(target, number)
+    found = {
+        "thread": thread.address,
+        "process": thread.process.address,
+        "prcb": target.prcb_address(number),
+        "stack": context.stack_pointer,
+        "rip": context.instruction_pointer,
+    }
+    waiting = next((each for each in _threads(target) if each.state == "Waiting"), None)
+    if waiting is not None:
+        found["waiting"] = waiting.address
+        found["awaited"] = int(target.type("_KWAIT_BLOCK").at(int(waiting.tcb.WaitBlockList)).Object)
+    if target.bugcheck is not None:
+        found["pooled"] = target.bugcheck.parameters[2]
+    irp = next((irp for each in _threads(target) for irp in each.irps()), None)
+    if irp is not None:
+        found["irp"] = irp
+        with suppress(DumpkitError):
+            found.update(_objects(target, irp))
+    from dumpkit.kernel.stack import walk_stack
+
+    frames = walk_stack(target, context)
+    for index, frame in enumerate(frames):
+        if frame.is_interrupted and index:
+            found["trap"] = frames[index - 1].stack_pointer
+    return {name: f"{address:x}" for name, address in found.items()}
+
+
+def _threads(target: Target) -> Iterator[Thread]:
+    for process in processes(target):
+        yield from Process(target, process.address).threads()
+
+
+def _objects(target: Target, irp: int) -> Dict[str, int]:
+    record = target.type("_IRP").at(irp)
+    stack = record.Tail.Overlay.CurrentStackLocation
+    device = int(stack.DeviceObject)
+    view = target.type("_DEVICE_OBJECT").at(device)
+    return {"device": device, "driver": int(view.DriverObject), "file": int(stack.FileObject)}
+
+
+def lines_of(target: Target, commands: Iterable[str], module: str) -> List[str]:
+    """The lines to run commands with on a target: the bare name, and with every argument that the dump allows."""
+    addresses = {**_addresses(target), "module": module}
+    lines = []
+    for command in commands:
+        lines.append(command)
+        for arguments in ARGUMENTS.get(command, ()):
+            with suppress(KeyError):
+                lines.append(f"{command}{'' if command == '~' else ' '}{arguments.format(**addresses)}")
+    return lines
