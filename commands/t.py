@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from dumpkit.commands.t_facts import ThreadFacts, thread_facts
 from dumpkit.commands.t_lines import header_lines, irp_lines, priority_lines, size_lines, stack_table, wait_lines
 from dumpkit.commands.t_stack import RawWord, ThreadStack, raw_line, raw_words, resource_info, stack_rows
-from dumpkit.commands.wait_lines import WaitAnalysis, wait_analysis, wait_analysis_lines
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
 from dumpkit.kernel.thread import Thread, find_thread
 from dumpkit.output import Hex, Line, Span
@@ -15,6 +14,9 @@ from dumpkit.record import Record
 from dumpkit.registers import Context
 from dumpkit.registry import Option, Switch, Word, command
 from dumpkit.session import Session
+
+if TYPE_CHECKING:
+    from dumpkit.commands.wait_lines import WaitAnalysis
 
 #: NTSTATUS of a switch to a thread whose stack is not in memory, as an HRESULT: what mex says of it.
 _NO_PAGE_FILE = "d0000147"
@@ -59,6 +61,8 @@ def thread_report_lines(result: ThreadReport) -> Iterator[Line]:
         yield f"Could not switch to thread. Error {_NO_PAGE_FILE}"
     yield from header_lines(facts)
     if result.analysis is not None:
+        from dumpkit.commands.wait_lines import wait_analysis_lines
+
         yield ""
         yield from wait_analysis_lines(result.analysis, result._is_verbose)
     else:
@@ -251,6 +255,7 @@ def t(
     found = chosen_thread(session, tid, session.evaluate(thread) if thread is not None else None)
     remarks = ("The windows of a thread cannot be shown: no public symbols describe win32k.",) if windows else ()
     if analyze or analyze_verbose:
+        from dumpkit.commands.wait_lines import wait_analysis
         from dumpkit.kernel.wait_chain import wait_chain
 
         analysis = wait_analysis(wait_chain(found), analyze_verbose)

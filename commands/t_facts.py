@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 from dumpkit.durations import rounded_milliseconds, truncated_milliseconds
 from dumpkit.errors import SymbolError
@@ -10,18 +10,11 @@ from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
-from dumpkit.kernel.wait import (
-    FAST_MUTEX_REASONS,
-    MUTANT,
-    NOTIFICATION_EVENT,
-    SEMAPHORE,
-    DispatcherObject,
-    WaitBlock,
-    fast_mutex_of,
-    wait_blocks,
-)
 from dumpkit.output import Hex
 from dumpkit.record import Record
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.wait import WaitBlock
 
 
 class IrpRow(Record):
@@ -199,6 +192,8 @@ def irp_rows(thread: Thread, gaps: Gaps) -> Sequence[IrpRow]:
 
 def wait_rows(thread: Thread, gaps: Gaps) -> Sequence[WaitRow]:
     """The objects that the thread waits for."""
+    from dumpkit.kernel.wait import wait_blocks
+
     blocks = gaps.read("what it waits for", lambda: wait_blocks(thread))
     if blocks is None:
         return ()
@@ -209,6 +204,15 @@ def wait_rows(thread: Thread, gaps: Gaps) -> Sequence[WaitRow]:
 
 
 def _wait_row(thread: Thread, block: WaitBlock, reason: str, is_on_stack: bool, gaps: Gaps) -> WaitRow:
+    from dumpkit.kernel.wait import (
+        FAST_MUTEX_REASONS,
+        MUTANT,
+        NOTIFICATION_EVENT,
+        SEMAPHORE,
+        DispatcherObject,
+        fast_mutex_of,
+    )
+
     target = thread.target
     what = f"object {block.object:016x}"
     thing = DispatcherObject(target, block.object)

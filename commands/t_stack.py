@@ -9,7 +9,7 @@ from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.named_frame import named_frames
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
-from dumpkit.kernel.user_space import whole_stack
+from dumpkit.kernel.whole_stack import whole_stack
 from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registers import Context
@@ -88,12 +88,12 @@ def stack_rows(thread: Thread, context: Context, info: str = "") -> List[StackRo
 
 def resource_info(thread: Thread) -> str:
     """Who owns the resource that a thread waits for, as mex says it; "" where it waits for none, or none is found."""
-    from dumpkit.kernel.wait import wait_blocks
-    from dumpkit.kernel.wait_chain import resource_cause
-
     try:
         if thread.wait_reason != "WrResource" or thread.state != "Waiting":
             return ""
+        from dumpkit.kernel.wait import wait_blocks
+        from dumpkit.kernel.wait_chain import resource_cause
+
         cause = resource_cause(thread, tuple(block.object for block in wait_blocks(thread).blocks))
     except (MemoryReadError, SymbolError):
         return ""

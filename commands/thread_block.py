@@ -11,8 +11,8 @@ from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
-from dumpkit.kernel.user_space import whole_stack
 from dumpkit.kernel.wait import MUTANT, SEMAPHORE, DispatcherObject, wait_blocks
+from dumpkit.kernel.whole_stack import whole_stack
 from dumpkit.numbers import pointer
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
