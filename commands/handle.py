@@ -28,6 +28,8 @@ _USAGE = "handle [HANDLE [FLAGS [PROCESS [TYPE]]]]"
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
 #: Smaller numbers are ids of processes, not addresses.
 _LOWEST_ADDRESS = 1 << 32
+#: The id of System, always.
+_SYSTEM = 4
 _WORDS = ((PROTECT, "Protected"), (INHERIT, "Inherit"), (AUDIT, "Audit"))
 
 
@@ -193,14 +195,15 @@ def _table(target: Target, process: Optional[Process], one: Optional[int], flags
     address = process.object_table
     if not address:
         raise CommandError(f"process {process.address:016x} has no handle table")
-    return _Table("Kernel" if address == _kernel_table(target) else "", HandleTable(target, address))
+    return _Table("Kernel" if _is_kernels(target, process, address) else "", HandleTable(target, address))
 
 
-def _kernel_table(target: Target) -> Optional[int]:
+def _is_kernels(target: Target, process: Process, address: int) -> bool:
+    """Whether a process's table is the kernel's: that of System."""
     try:
-        return kernel_handle_table(target).address
+        return kernel_handle_table(target).address == address
     except DumpkitError:
-        return None
+        return bool(process.record.get("UniqueProcessId") == _SYSTEM)
 
 
 def _tables_of_all(

@@ -30,6 +30,9 @@ def object_address(session: Session, word: str, directories: Sequence[str]) -> i
             return find_object(session.dump, f"{directory}\\{word}").address
         except DumpkitError as error:
             reason = reason or str(error)
+    if session.dump.module_called(word) is not None:
+        # A driver is often called as its module is, whose address would be no answer.
+        raise CommandError(f"{word}: {reason}")
     try:
         return session.evaluate(word)
     except (ExpressionError, RegisterError, SymbolError) as error:

@@ -94,12 +94,12 @@ def _row(timer: TimerData, first: bool, zone: Zone) -> Iterator[Union[str, Span]
         name = timer.symbol or ("" if timer.routine is None else f"+{pointer(timer.routine)}")
         yield Span(name, "symbol", None if timer.routine is None else f"u {timer.routine:x}")
         yield f" (DPC @ {pointer(timer.dpc)}) "
-    elif timer.dpc is None:
-        yield "(the DPC's address cannot be decoded)"
     elif timer.thread:
         yield "thread "
         yield Span(pointer(timer.thread), "address", f"t {timer.thread:x}")
         yield " "
+    elif timer.dpc is None:
+        yield "(DPC not decoded)"
 
 
 def _halves(value: int) -> str:
@@ -134,13 +134,15 @@ def timer(session: Session, processor: Optional[int] = None) -> Timers:
     now = clock(target)
     if now is None:
         gaps.add("when the timers fire", "the dump does not hold the interrupt time")
+    elif not now.exact:
+        gaps.add("when the timers fire", "the interrupt time is not in the dump; its header's uptime stands for it")
     tables: List[TimerTableData] = []
     for number in range(count) if processor is None else (processor,):
         try:
             for table in timer_tables(target, number):
                 tables.append(_table(target, table, now))
                 for damage in table.damage:
-                    gaps.add(f"processor {number}", damage)
+                    gaps.add("timers" if damage.startswith("pointers") else f"processor {number}", damage)
         except DumpkitError as error:
             gaps.add(f"processor {number}", error)
     counts = [_longest(table) for table in tables]

@@ -19,6 +19,8 @@ from dumpkit.target import Target
 PROTECT, INHERIT, AUDIT = 1, 2, 4
 #: A handle has at most this many bits (Windows Internals: 16 million handles in a table).
 _MOST_HANDLES = 1 << 24
+#: Lists of free entries: one for each processor at most, and never more than this.
+_MOST_FREE_LISTS = 128
 _POINTER = 8
 _LEVELS = 3
 #: Bits that a kernel handle has above those of its number.
@@ -76,16 +78,32 @@ class HandleTable:
         if "FreeLists" not in self.record:
             return None
         lists = self.record.FreeLists
-        return sum(int(lists.element(number).HandleCount) for number in range(self._free_lists))
+        # A handle may be freed to another list than it was taken from: only the sum means anything.
+        total = 0
+        try:
+            for number in range(self._free_lists):
+                each = lists.element(number)
+                if number and not self._is_free_list(each):
+                    break
+                total += int(each.HandleCount)
+        except MemoryReadError:
+            return None
+        return total
 
     @property
     def _free_lists(self) -> int:
-        """How many lists of free entries there are: the declared one, or as many as ExpFreeListCount says."""
+        """How many lists of free entries a table may have. Raises MemoryReadError."""
         try:
-            count = self.target.memory.u32(self.target.symbols.address_of("nt!ExpFreeListCount"))
-        except (SymbolError, MemoryReadError):
+            place = self.target.symbols.address_of("nt!ExpFreeListCount")
+        except SymbolError:
             return 1
-        return count if 0 < count <= 128 else 1
+        count = self.target.memory.u32(place)
+        return count if 0 < count <= _MOST_FREE_LISTS else 1
+
+    def _is_free_list(self, each: Any) -> bool:
+        """Whether what follows the first list is another: not every table has as many as ExpFreeListCount says."""
+        ends = (int(each.FirstFreeHandleEntry), int(each.LastFreeHandleEntry))
+        return all(not end or (end >> 47 == 0x1FFFF and not end & 0xF) for end in ends)
 
     @property
     def limit(self) -> int:
@@ -118,7 +136,8 @@ class HandleTable:
         for number, page in self._leaves(self.root, self.level, 0, per_leaf):
             data = self.target.memory.read_prefix(page, PAGE_SIZE)
             if len(data) < PAGE_SIZE:
-                self.damage.append(f"handles {4 * number:04x} and on: {self.target.memory.explain(page + len(data))}")
+                missing = 4 * (number + len(data) // layout.size)
+                self.damage.append(f"handles {missing:04x} and on: {self.target.memory.explain(page + len(data))}")
             for index in range(1, len(data) // layout.size):
                 value = 4 * (number + index)
                 if value >= self.limit:

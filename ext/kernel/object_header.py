@@ -114,11 +114,16 @@ class ObjectTypes:
                 continue
 
     def named(self, name: str) -> ObjectType:
-        """The type of a name, in any case. Raises DumpkitError where there is none."""
+        """The type of a name, in any case. Raises DumpkitError where there is none, or none can be read."""
         wanted = name.lower()
+        count = 0
         for type in self:
+            count += 1
             if type.name.lower() == wanted:
                 return type
+        if not count:
+            # Says why: the first entry's reason is every entry's.
+            self.numbered(2)
         raise DumpkitError(f"'{name}' is no type of objects")
 
     def _at(self, address: int) -> ObjectType:

@@ -30,6 +30,8 @@ class Clock(NamedTuple):
 
     interrupt_time: int
     system_time: int
+    #: False where the uptime in the dump's header stands for the interrupt time.
+    exact: bool = True
 
 
 class QueuedTimer(NamedTuple):
@@ -65,20 +67,26 @@ class DpcPointers:
     """Undoes what KTIMER.Dpc is mixed with; the keys are read once."""
 
     def __init__(self, target: Target) -> None:
-        self._memory = target.memory
         self._keys: Optional[Tuple[int, int]] = None
+        #: Why the pointers cannot be decoded, as a clause, or None.
+        self.problem: Optional[str] = None
         try:
             never = target.symbols.address_of("nt!KiWaitNever")
             always = target.symbols.address_of("nt!KiWaitAlways")
+        except SymbolError:
+            # A Windows without them does not mix the pointer.
+            return
+        try:
             self._keys = target.memory.u64(never), target.memory.u64(always)
-        except (SymbolError, MemoryReadError):
-            # A Windows without them does not mix the pointer; without their values it stays what it is.
-            self._keys = None
+        except MemoryReadError as error:
+            self.problem = f"KiWaitNever and KiWaitAlways, which they are mixed with, cannot be read: {error.reason}"
 
     def decode(self, timer: int, value: int) -> Optional[int]:
         """The virtual address of a timer's DPC, 0 where it has none; None where the value leads nowhere."""
         if not value:
             return 0
+        if self.problem is not None:
+            return None
         if self._keys is not None:
             never, always = self._keys
             shift = never & 0x3F
@@ -95,12 +103,18 @@ def _is_kernel(address: int) -> bool:
 
 
 def clock(target: Target) -> Optional[Clock]:
-    """Interrupt time and time of day of KUSER_SHARED_DATA, or None where the dump does not hold them."""
+    """Interrupt time and time of day of KUSER_SHARED_DATA; the header's uptime for the first where that is missing.
+
+    None where the dump holds neither.
+    """
     try:
         shared = target.type("_KUSER_SHARED_DATA").at(KI_USER_SHARED_DATA)
         return Clock(_system_time(shared.InterruptTime), _system_time(shared.SystemTime))
     except (SymbolError, MemoryReadError):
-        return None
+        system = target.system
+        if system.uptime is None or system.system_time is None:
+            return None
+        return Clock(system.uptime, system.system_time, False)
 
 
 def _system_time(record: Any) -> int:
@@ -126,7 +140,7 @@ def _table(
     target: Target, pointers: DpcPointers, processor: int, kind: Optional[str], address: int, lists: Array
 ) -> TimerTable:
     timers: List[QueuedTimer] = []
-    damage: List[str] = []
+    damage: List[str] = [] if pointers.problem is None else [f"pointers to DPCs: {pointers.problem}"]
     entry = target.type("_KTIMER_TABLE_ENTRY")
     offset, step = entry.offset("Entry"), entry.size
     size = len(lists) * step

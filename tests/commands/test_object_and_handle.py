@@ -224,3 +224,17 @@ def test_a_chain_of_a_directory_that_loops_is_said(tmp_path):
     assert "loops at" in lines[-1]
     assert run(session, "devobj DR0").name == "DR0"
     session.target.close()
+
+
+def test_the_count_of_a_table_is_that_of_its_list(made, session):
+    table = made.parts["table"]
+    assert run(session, "handle 0 0 144").tables[0].entries_in_use == table["FreeLists[0].HandleCount"] == 4
+
+
+def test_without_the_kernels_variables_the_table_of_system_is_still_the_kernels(tmp_path):
+    made = make()
+    made.machine.set_global("ObpKernelHandleTable", 0x10)
+    drop_page(made.machine, made.machine.address("ObpKernelHandleTable"))
+    session = session_for(made.machine, made.symbols(), tmp_path)
+    assert run(session, "handle 0 0 4").tables[0].kind == "Kernel"
+    session.target.close()

@@ -6,6 +6,7 @@ import pytest
 from dumpkit.errors import DumpkitError
 
 from tests.commands.object_machine import CRASH_TIME, UPTIME, Made, make
+from tests.faulty_target import Faults, Missing
 from tests.forge.sync import add_timer
 from tests.forge.thread import wait
 from tests.forge.timers import add_dpc, empty_tables, encoded_dpc, queue_dpcs, queue_timer, set_keys
@@ -106,7 +107,7 @@ def test_a_pointer_that_leads_nowhere_is_said(tmp_path):
     made = with_timers()
     made.parts["with dpc"]["Dpc"] = 0x1234567
     session = session_for(made.machine, made.symbols(), tmp_path)
-    assert any(line.endswith("(the DPC's address cannot be decoded)") for line in run_lines(session, "timer 0"))
+    assert any(line.endswith("(DPC not decoded)") for line in run_lines(session, "timer 0"))
     session.target.close()
 
 
@@ -178,4 +179,23 @@ def test_a_processor_whose_block_is_not_in_the_dump_is_said(tmp_path):
     session = session_for(made.machine, made.symbols(), tmp_path)
     assert any("processor 1: link at" in line for line in run_lines(session, "dpcs"))
     assert any(line.startswith("processor 1: ") for line in run_lines(session, "timer"))
+    session.target.close()
+
+
+def test_without_the_keys_the_timers_are_shown_all_the_same(made, session):
+    with Faults(session.target, Missing(made.machine.address("KiWaitNever"), 8)):
+        lines = run_lines(session, "timer 0")
+    assert "Total Timers: 3, Maximum List: 2" in lines
+    assert any(line.endswith(f"thread {made.parts['thread'].address:x} ") for line in lines)
+    assert any(line.startswith("timers: pointers to DPCs: KiWaitNever") for line in lines)
+
+
+def test_without_the_shared_data_the_headers_uptime_tells_when_timers_fire(tmp_path):
+    made = with_timers()
+    drop_page(made.machine, 0xFFFFF78000000000)
+    made.machine.header.update(system_time=CRASH_TIME, system_up_time=UPTIME)
+    session = session_for(made.machine, made.symbols(), tmp_path)
+    lines = run_lines(session, "timer 0")
+    assert any("[12/ 4/2023 14:55:46.455]" in line for line in lines)
+    assert any("uptime stands for it" in line for line in lines)
     session.target.close()
