@@ -29,6 +29,7 @@ WORDS = {
     "!dd": "physical_dd",
     "!dc": "physical_dc",
     "!dq": "physical_dq",
+    "!dp": "physical_dp",
 }
 #: Names with letters behind them that are typed most.
 GLUED = ("kb", "kn", "kp", "kv", "lmvm")

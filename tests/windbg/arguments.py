@@ -5,6 +5,7 @@ Commands that are not listed run without arguments and with those of `OTHERS`, s
 
 from __future__ import annotations
 
+import re
 from typing import Dict, List, Mapping, Tuple
 
 from dumpkit.dispatcher import load_all
@@ -13,12 +14,13 @@ OTHERS = ("", "{sp}", "{thread}")
 _MEMORY = ("{sp}", "{sp} L4", "{nt} L8", "{ip} L3", "0 L4", "{thread} L10")
 _POINTERS = ("{sp}", "{sp} L20", "{thread} L8")
 
+#: Lines that show whether symbols are loaded.
+SHOWS_STATES = re.compile(r"lm|x \w+!$")
+
 ARGUMENTS: Dict[str, Tuple[str, ...]] = {
-    **{name: _MEMORY for name in ("db", "dw", "dd", "dc", "dq", "df", "dD", "da", "du", "dp", "dW")},
-    **{
-        name: _POINTERS for name in ("dps", "dqs", "dds", "dpp", "dqp", "ddp", "dpa", "dpu", "dda", "ddu", "dqa", "dqu")
-    },
-    **{name: ("1ad000 L4", "0 L2") for name in ("!db", "!dw", "!dd", "!dc", "!dq", "!dp")},
+    **dict.fromkeys(("db", "dw", "dd", "dc", "dq", "df", "dD", "da", "du", "dp", "dW"), _MEMORY),
+    **dict.fromkeys(("dps", "dqs", "dds", "dpp", "dqp", "ddp", "dpa", "dpu", "dda", "ddu", "dqa", "dqu"), _POINTERS),
+    **dict.fromkeys(("!db", "!dw", "!dd", "!dc", "!dq", "!dp"), ("1ad000 L4", "0 L2")),
     "?": ("{sp}+8", "nt", "@rip", "nt!KeBugCheckEx", "@$thread", "poi({sp})", "zz!zz", "1+"),
     "??": ("1+2", "sizeof(nt!_KTHREAD)", "((nt!_KTHREAD *)@$thread)->Priority"),
     "~": ("0s", "{processor}s", "{processor}s; r", "{processor}s; k", "99s"),
@@ -58,11 +60,11 @@ def lines_for(known: Mapping[str, str]) -> List[str]:
 
     load_all()
     found = []
-    # What lm shows of symbols changes as other commands load them.
-    for name in sorted(REGISTERED, key=lambda name: (name != "lm", name)):
+    for name in sorted(REGISTERED):
         if name in LEFT_OUT or (REGISTERED[name].name != name and name not in ARGUMENTS):
             continue
         glue = "" if name in ("~", "k") else " "
         for arguments in ARGUMENTS.get(name, OTHERS):
             found.append(f"{name}{glue if arguments else ''}{arguments.format(**known)}")
-    return found
+    # What these show of symbols changes as other commands load them.
+    return sorted(found, key=lambda line: SHOWS_STATES.match(line) is None)

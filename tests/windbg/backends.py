@@ -18,15 +18,12 @@ from dumpkit.output import Output, printable
 from dumpkit.session import Session
 
 from tests.forge.rig import RIG
+from tests.windbg.arguments import SHOWS_STATES
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = Path(__file__).with_name("batch.py")
 #: A path as a program under Wine shows it.
 _WINDOWS_PATH = re.compile(r"(?i)\bz:((?:\\[^\\\s]+)+)")
-
-
-#: Lines that show whether symbols are loaded.
-_SHOWS_STATES = re.compile(r"lm|x \w+!$")
 
 
 class Answer(NamedTuple):
@@ -97,7 +94,7 @@ def _run(dump: Dump, line: str) -> List[str]:
     session.zone = Zone()
     Dispatcher(session)
     try:
-        if dump.loading and _SHOWS_STATES.match(line):
+        if dump.loading and SHOWS_STATES.match(line):
             # The engine has them loaded by then.
             session.execute(dump.loading)
             stream.truncate(stream.seek(0))

@@ -28,9 +28,7 @@ _EXAMPLES = "fast-mutex-irql|pool-0x13a|power-0x9f"
 DIFFERENCES: List[Difference] = [
     Difference(
         "Who looks for symbols says where they were looked for: WinDbg inside it, dumpkit outside",
-        re.compile(
-            r": (there is no symbol path|WinDbg found none \(.*?\)|[\w.]+ [0-9A-F]+ not found: .*|the dump has neither .*)"
-        ),
+        re.compile(r": (there is no symbol path|WinDbg found none \(.*?\)|[\w.]+ [0-9A-Fa-f]+ not found: .*)"),
     ),
     Difference(
         "The engine calls the kernel of a dump with physical memory after its PDB (ntkrnlmp), dumpkit after the file"
@@ -44,6 +42,13 @@ DIFFERENCES: List[Difference] = [
         re.compile(r"\((private )?pdb symbols\) +"),
         r"lm.*|x .*",
         _EXAMPLES,
+    ),
+    Difference(
+        "This dump's kernel has no id: dumpkit matches its PDB by its variables, the engine takes it by its name (M);"
+        " T is an image whose memory it has looked at and whose file it has not found",
+        re.compile(r" [MT ] (?=\((pdb symbols|deferred|no symbols)\))|^    Symbols: no PDB id in the dump: .*$"),
+        r"lm.*",
+        "triage_x64",
     ),
     Difference(
         "How long the analysis took",
