@@ -19,7 +19,7 @@ from dumpkit.commands.analyze_text import (
 from dumpkit.commands.contexts import exception_block, register_block
 from dumpkit.commands.stack import StackFrame, frames_with_inlined
 from dumpkit.costs import MEGABYTE, Costs, costs
-from dumpkit.errors import CommandError
+from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.bugchecks import describe
 from dumpkit.kernel.version import release_name
 from dumpkit.output import Hex, Line
@@ -179,6 +179,15 @@ def _status_text(status: Optional[int]) -> Optional[str]:
 
 def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[object], Tuple[Line, ...]]:
     """What the IRQL contracts say of the failing stack, and the lines that say it; nothing where there is no case."""
+    from dumpkit.kernel.irql import PASSIVE_LEVEL, bugcheck_irql, saved_irql
+
+    if bugcheck_irql(target.bugcheck) is None:
+        try:
+            if saved_irql(target, target.current_processor) == PASSIVE_LEVEL:
+                return None, ()
+        except DumpkitError:
+            # Neither the bugcheck nor the kernel tells the level: there is nothing to hold contracts against.
+            return None, ()
     from dumpkit.kernel.irql_verdict import irql_verdict
 
     frames = analysis.failing.frames if analysis.failing is not None else None

@@ -5,7 +5,7 @@ Layout and order of the labels: public transcripts of WinDbg.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, Optional, Tuple
 
 from dumpkit.commands.contexts import (
     ExceptionBlock,
@@ -15,9 +15,11 @@ from dumpkit.commands.contexts import (
 )
 from dumpkit.commands.stack import STACK_TEXT, StackFrame, frame_line, legend_lines
 from dumpkit.kernel.bugchecks import bare_code
-from dumpkit.kernel.pool.allocation import PoolAllocation
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.pool.allocation import PoolAllocation
 
 _RULE = "*" * 79
 CLOSING_RULE = "---------"

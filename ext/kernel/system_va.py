@@ -73,13 +73,16 @@ class SystemVaTypes:
         self._target = target
         self.source = ""
         self.problem: Optional[str] = None
-        self._bytes = self._read()
         self._ranges: Optional[List[Tuple[int, int, str]]] = None
+        self._bytes = self._read()
 
     def _read(self) -> Optional[bytes]:
         unknown: List[str] = []
         missing: List[str] = []
         for symbol, type, points, member in _TABLES:
+            if missing and not type:
+                # Of a kernel that has the structure, the variable of older ones need not be looked for.
+                break
             try:
                 place = self._place(symbol, type, points, member)
                 found = self._target.memory.read(place, _SLOTS)
@@ -91,6 +94,9 @@ class SystemVaTypes:
                 continue
             self.source = f"{type}.{member}" if member else symbol
             return found
+        # A kernel with a table has no fixed ranges, whether its page is there or not.
+        if missing:
+            self._ranges = []
         # A missing page says more than a name that this kernel does not have.
         self.problem = (missing or unknown)[0]
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.analysis.evidence import Evidence
@@ -10,6 +10,7 @@ from dumpkit.kernel.analysis.failing_context import FailingContext
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.stack import Frame
 from dumpkit.kernel.x64_walk import SCAN
+from dumpkit.record import Record
 from dumpkit.target import Module, Target, UnloadedModule
 
 #: Modules that run on others' behalf: what fails in them was usually handed to them by their caller, or by the driver
@@ -33,7 +34,7 @@ _REPORTERS = frozenset(
 INCONCLUSIVE = "ANALYSIS_INCONCLUSIVE"
 
 
-class Culprit(NamedTuple):
+class Culprit(Record):
     """Who is blamed."""
 
     #: "fileinfo!FIPfFileFSOpPostCreate" or "fileinfo"; INCONCLUSIVE where nobody can be blamed.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.key_values import Hypervisor
 from dumpkit.kernel.machine import machine_facts
+from dumpkit.record import Record
 from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.system_va import SystemVaTypes
 
 #: The black boxes, in WinDbg's order, with the command that shows each: tagged data by GUID. No header names the
 #: GUIDs; each was told by what its data is in dumps of Windows 10 and 11: the boot status data, whose first word is its
@@ -36,7 +40,7 @@ _VIRTUAL_MACHINES = (
 _PAGE = 0x1000
 
 
-class BlackBox(NamedTuple):
+class BlackBox(Record):
     """Tagged data that Windows kept for the time after a crash."""
 
     name: str
@@ -87,16 +91,26 @@ def process_name(target: Target, evidence: Evidence) -> Optional[str]:
     return name
 
 
-def region_name(target: Target, address: int, evidence: Evidence) -> str:
-    """The region of the system's address space, as `pool` calls it; empty where that is Unknown."""
-    if address < _PAGE:
-        # A null pointer with an offset: no table has to be asked.
-        return ""
-    from dumpkit.kernel.system_va import UNKNOWN, SystemVaTypes
+class Regions:
+    """The regions of the system's address space, as `pool` calls them."""
 
-    region = SystemVaTypes(target).region(address)
-    if region.type is None:
-        evidence.lack("region", region.evidence)
-    else:
-        evidence.note("region", region.evidence)
-    return "" if region.name == UNKNOWN else region.name
+    def __init__(self, target: Target, evidence: Evidence) -> None:
+        self._target = target
+        self._evidence = evidence
+        self._types: Optional[SystemVaTypes] = None
+
+    def name(self, address: int) -> str:
+        """The name of the region that holds a virtual address; empty where that is Unknown."""
+        if address < _PAGE:
+            # A null pointer with an offset: no table has to be asked.
+            return ""
+        from dumpkit.kernel.system_va import UNKNOWN, SystemVaTypes
+
+        if self._types is None:
+            self._types = SystemVaTypes(self._target)
+        region = self._types.region(address)
+        if region.type is None:
+            self._evidence.lack("region", region.evidence)
+        else:
+            self._evidence.note("region", region.evidence)
+        return "" if region.name == UNKNOWN else region.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.blame import Blame, Culprit
 from dumpkit.kernel.analysis.bucket import failure_bucket, failure_hash
-from dumpkit.kernel.analysis.circumstances import BlackBox, black_boxes, process_name, region_name, virtual_machine
+from dumpkit.kernel.analysis.circumstances import BlackBox, Regions, black_boxes, process_name, virtual_machine
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.failing_context import FailingContext, FailingContextFinder
 from dumpkit.kernel.analysis.faulting_access import FaultingAccess, access_of_arguments, access_of_record
@@ -88,6 +88,7 @@ class CrashAnalyzer:
         self._parameters = tuple(parameters)
         self._bugcheck = describe(code, parameters)
         self._evidence = Evidence()
+        self._regions = Regions(target, self._evidence)
 
     def analyze(self) -> CrashAnalysis:
         """All that can be found out; what cannot is said in `unknown`."""
@@ -119,7 +120,7 @@ class CrashAnalyzer:
             failing,
             finder.record,
             access,
-            region_name(target, access.address, evidence) if access is not None else "",
+            self._regions.name(access.address) if access is not None else "",
             pool,
             *self._allocations(access, pool),
             self._objects(),
@@ -173,7 +174,7 @@ class CrashAnalyzer:
     def _pool_address(self) -> Optional[PoolAddress]:
         for number, label in self._bugcheck.rule("pool"):
             address = self._parameters[int(number) - 1]
-            return PoolAddress(label, address, region_name(self._target, address, self._evidence))
+            return PoolAddress(label, address, self._regions.name(address))
         return None
 
     def _allocations(self, access: Optional[FaultingAccess], pool: Optional[PoolAddress]) -> Allocations:
@@ -181,7 +182,7 @@ class CrashAnalyzer:
         address = pool.address if pool is not None else access.address if access is not None else 0
         if address < _KERNEL_SPACE:
             return None, None
-        if pool is None and not region_name(self._target, address, self._evidence):
+        if pool is None and not self._regions.name(address):
             return None, None
         from dumpkit.kernel.pool import find_allocation
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.analysis.evidence import Evidence
@@ -13,6 +13,7 @@ from dumpkit.kernel.exception_record import exception_record
 from dumpkit.kernel.stack import Frame, walk_stack
 from dumpkit.kernel.trap_frame import is_trap_frame, trap_frame
 from dumpkit.kernel.x64_walk import UNWOUND
+from dumpkit.record import Record
 from dumpkit.registers import X64, Context
 from dumpkit.target import ExceptionRecord, Target
 
@@ -22,7 +23,7 @@ TRAP_FRAME, CONTEXT_RECORD, THREAD, PROCESSOR = "trap frame", "context record", 
 CRASH = "crash"
 
 
-class FailingContext(NamedTuple):
+class FailingContext(Record):
     """The registers at the fault."""
 
     #: "trap frame", "context record", "thread", "processor" or "crash".
@@ -38,7 +39,7 @@ class FailingContext(NamedTuple):
     is_fault: bool
 
 
-class _Found(NamedTuple):
+class _Found(Record):
     kind: str
     address: Optional[int]
     context: Context

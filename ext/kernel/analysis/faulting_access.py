@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
 
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.exception_record import ACCESS_VIOLATION, IN_PAGE_ERROR
+from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord
 
 READ, WRITE, EXECUTE = "Read", "Write", "Execute"
@@ -14,7 +15,7 @@ READ, WRITE, EXECUTE = "Read", "Write", "Execute"
 _OPERATIONS = {0: READ, 1: WRITE, 8: EXECUTE}
 
 
-class FaultingAccess(NamedTuple):
+class FaultingAccess(Record):
     """An access to a virtual address; `operation` is None where nothing says how it was touched."""
 
     address: int

@@ -7,14 +7,15 @@ bits are all set or all clear gives its names' values, another one does not.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
+from dumpkit.record import Record
 from dumpkit.target import Target
 
 
-class _Bits(NamedTuple):
+class _Bits(Record):
     """Bits of a word, and the names that belong to them in an unknown order."""
 
     mask: int
@@ -72,7 +73,7 @@ _ROOT_FLAGS = (
 )
 
 
-class Hypervisor(NamedTuple):
+class Hypervisor(Record):
     """What the kernel knows of a hypervisor, as far as its variables could be read."""
 
     flags: Optional[int]
@@ -163,7 +164,8 @@ class SystemKeys:
     def _add_bits(self, prefix: str, value: int, sets: Tuple[_Bits, ...]) -> None:
         self._add_value(prefix, value)
         unknown: List[str] = []
-        for mask, names in sets:
+        for bits in sets:
+            mask, names = bits.mask, bits.names
             if value & mask not in (0, mask) or (value & mask and mask == sets[-1].mask):
                 unknown += names
                 continue

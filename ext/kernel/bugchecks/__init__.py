@@ -6,16 +6,17 @@ better, in a form that its head explains. A code is looked up in the text; nothi
 
 from __future__ import annotations
 
-import re
+import os
 from functools import cache
-from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+from dumpkit.record import Record
 
 #: What a triage dump's code carries beside the code (DUMP_TYPE_TRIAGE dumps of Windows before 10, and of exceptions).
 TRIAGE_FLAG = 0x1000_0000
 
 
-class Bugcheck(NamedTuple):
+class Bugcheck(Record):
     """A bugcheck with four arguments, described."""
 
     #: Without the triage flag.
@@ -41,29 +42,35 @@ def bare_code(code: int) -> int:
 
 @cache
 def _file(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
+        return file.read()
 
 
 def bugcheck_name(code: int) -> Optional[str]:
     """The name of a code. That of a triage dump has _M behind it where Windows gives it a name of its own."""
+    names = _file("names.tsv")
     for number in (code, bare_code(code)):
-        found = re.search(rf"^{number:x}\t(\S+)", _file("names.tsv"), re.MULTILINE)
-        if found:
-            return found.group(1) if number == code else f"{found.group(1)}_M"
+        start = names.find(f"\n{number:x}\t")
+        if start >= 0:
+            name = names[names.index("\t", start) + 1 : names.index("\n", start + 1)]
+            return name if number == code else f"{name}_M"
     return None
 
 
 def described_codes() -> Iterator[int]:
     """The codes that have a description, ascending as in the file."""
-    return (int(found, 16) for found in re.findall(r"^\[([0-9a-f]+)\]$", _file("descriptions.txt"), re.MULTILINE))
+    titles = (line[1:-1] for line in _file("descriptions.txt").splitlines() if line.startswith("["))
+    return (int(title, 16) for title in titles if ":" not in title)
 
 
 def _section(title: str) -> Dict[str, str]:
     """The keys of a section, their lines joined; empty where there is no such section."""
-    found = re.search(rf"^\[{re.escape(title)}\]\n((?:[^\[\n].*\n|\n)*)", _file("descriptions.txt"), re.MULTILINE)
+    text = _file("descriptions.txt")
+    start = text.find(f"\n[{title}]\n") + 1
+    end = text.find("\n[", start)
     keys: Dict[str, str] = {}
     key = ""
-    for line in found.group(1).splitlines() if found else ():
+    for line in text[start : end if end >= 0 else None].splitlines()[1:] if start else ():
         if line[:1] == " ":
             keys[key] += "\n" + line[8:]
         elif line:
