@@ -33,6 +33,7 @@ _MODULES: Dict[str, str] = {
     "irql": "irql",
     "irqlcheck": "irqlcheck",
     "irp": "irp",
+    "lines": ".lines",
     "ln": "ln",
     "modules": "lm",
     "object": "object",

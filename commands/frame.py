@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.commands.contexts import RegisterBlock, register_block, register_block_lines
-from dumpkit.commands.stack import StackFrame, frame_line, frames_with_inlined
+from dumpkit.commands.stack import StackFrame, frame_line, session_frames
 from dumpkit.errors import CommandError
 from dumpkit.expression import refuse_surplus
-from dumpkit.kernel.stack import MOST_FRAMES, Frame, walk_stack
+from dumpkit.kernel.stack import MOST_FRAMES, Frame
 from dumpkit.output import Line
 from dumpkit.record import Record
 from dumpkit.registry import Switch, Text, command
@@ -35,10 +35,10 @@ def _chosen_lines(result: ChosenFrame) -> Iterator[Line]:
 def _find(session: Session, number: int) -> Tuple[Frame, List[StackFrame]]:
     """The frame that has a number, and the lines of the functions that stand there. Raises CommandError."""
     most = number - session.base_frame + 1
-    walked = walk_stack(session.dump, session.context, most) if most <= MOST_FRAMES else []
-    for frame, rows in frames_with_inlined(session.dump, walked, session.base_frame, session.lines):
-        if number <= rows[-1].number:
-            return frame, rows
+    if most <= MOST_FRAMES:
+        for frame, rows in session_frames(session, session.context, most, session.lines):
+            if number <= rows[-1].number:
+                return frame, rows
     raise CommandError(f"Cannot find frame 0x{number:x}, previous scope unchanged")
 
 
@@ -81,5 +81,7 @@ def frame(session: Session, registers: bool = False, current: bool = False, numb
             )
             chosen = rows[0]
         session.set_context(walked.context, chosen.number)
-    location = f"{chosen.call_site} [inlined in {rows[-1].call_site}]" if chosen.is_inline else None
+    location = chosen.call_site if chosen.module is not None else None
+    if chosen.is_inline:
+        location = f"{chosen.call_site} [inlined in {rows[-1].call_site}]"
     return ChosenFrame(chosen, register_block(session.dump, walked.context, location=location), note)

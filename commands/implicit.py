@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple
 
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
 from dumpkit.kernel.process import Process
@@ -23,6 +23,8 @@ class Implicit(Record):
     process: Optional[Hex]
     #: Whether the registers of a thread became current.
     is_set_context: bool = False
+    #: How many images of user mode were found for `lm` and for names; None where they were not looked for.
+    user_modules: Optional[int] = None
     #: What could not be done, and why.
     note: Optional[str] = None
 
@@ -32,6 +34,8 @@ def _implicit_lines(result: Implicit) -> Iterator[Line]:
         yield ("Implicit thread is now ", Span(quoted(result.thread), "address", f"t {result.thread:x}"))
     if result.process is not None:
         yield ("Implicit process is now ", Span(quoted(result.process), "address", f"process {result.process:x}"))
+    if result.user_modules is not None:
+        yield "Loading User Symbols"
     if result.note is not None:
         yield (Span(result.note, "warning"),)
 
@@ -69,6 +73,18 @@ def _use_process(session: Session, address: int) -> Optional[str]:
     return None
 
 
+def _load_user_modules(session: Session, process: int) -> Tuple[int, Optional[str]]:
+    """Count the images of a process's user mode among the modules: how many there are, and why not (all) of them."""
+    from dumpkit.kernel.user_modules import UserModules, user_modules
+
+    try:
+        found = user_modules(Process(session.dump, process))
+    except DumpkitError as error:
+        found = UserModules((), str(error))
+    session.dump.use_user_modules(found.modules)
+    return len(found.modules), f"No or not all user modules: {found.problem}" if found.problem else None
+
+
 def _own_process_or_none(session: Session) -> Optional[int]:
     try:
         return _own_process(session)
@@ -82,7 +98,7 @@ def _own_process_or_none(session: Session) -> Optional[int]:
     summary="The registers of a thread become current",
     arguments=(
         Switch("with_process", ("/p",), "its process becomes current too: its user memory is read"),
-        Switch("reload", ("/r",), "accepted; user modules are found when they are asked for"),
+        Switch("reload", ("/r",), "the images of its user mode are listed and named too"),
         Expression("address", "the thread; without it, the processor's own"),
     ),
     render=_implicit_lines,
@@ -109,7 +125,11 @@ def thread(
     session.thread = chosen if address else None
     if context is not None:
         session.set_context(context.zero_filled())
-    return Implicit(Hex(chosen), Hex(process) if process is not None else None, context is not None, note)
+    count = None
+    if reload:
+        count, problem = _load_user_modules(session, process if process is not None else session.process_address)
+        note = note or problem
+    return Implicit(Hex(chosen), Hex(process) if process is not None else None, context is not None, count, note)
 
 
 def _own_thread(session: Session) -> Optional[int]:
@@ -130,7 +150,7 @@ def _own_process(session: Session) -> int:
     summary="The user memory of a process becomes current",
     arguments=(
         Switch("translated", ("/p", "/P"), "accepted: pages in transition are always read"),
-        Switch("reload", ("/r",), "accepted; user modules are found when they are asked for"),
+        Switch("reload", ("/r",), "the images of its user mode are listed and named too"),
         Switch("invasive", ("/i",), "refused: a dump cannot run on"),
         Expression("address", "the process; without it, the processor's own"),
     ),
@@ -150,7 +170,13 @@ def process(
     """
     if invasive:
         raise CommandError(_LIVE_ONLY)
-    if not address:
+    note = None
+    if address:
+        note = _use_process(session, address)
+    else:
         session.select_process(None)
-        return Implicit(None, Hex(_own_process(session)))
-    return Implicit(None, Hex(address), note=_use_process(session, address))
+    chosen, count = address or _own_process(session), None
+    if reload:
+        count, problem = _load_user_modules(session, chosen)
+        note = note or problem
+    return Implicit(None, Hex(chosen), False, count, note)

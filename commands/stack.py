@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
-from dumpkit.errors import CommandError
+from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.expression import refuse_surplus
 from dumpkit.kernel.stack import MOST_FRAMES, Frame, walk_stack
 from dumpkit.kernel.x64_walk import CODE, FRAME_POINTER, SCAN
@@ -30,6 +30,9 @@ BANNER = "  *** Stack trace for last set context - .thread/.cxr resets it"
 STACK_TEXT = "a"
 _NO_ADDRESS = "--------`--------"
 _USAGE = "k[bcfLMnpPv] [COUNT] | k = SP [IP] [COUNT]"
+
+#: User mode ends here in every 64-bit Windows.
+USER_END = 1 << 47
 
 #: The debugger refuses more frames than this.
 _MOST_ASKED = 0xFFFF
@@ -73,7 +76,7 @@ def stack_frames(
 ) -> List[StackFrame]:
     """The stack of a context, functions that were inlined included; `first` is the first frame's number.
 
-    `lines` says whether source lines are looked for.
+    `lines` says whether source lines are looked for. User mode is one frame: see `session_frames`.
     """
     found: List[StackFrame] = []
     for _, rows in frames_with_inlined(target, walk_stack(target, context, limit), first, lines):
@@ -81,6 +84,33 @@ def stack_frames(
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def session_frames(
+    session: Session, context: Context, limit: int, lines: bool = True
+) -> Iterator[Tuple[Frame, List[StackFrame]]]:
+    """The frames of a context of the current thread, each as `frames_with_inlined` gives it, on into user mode."""
+    target = session.dump
+    number = session.base_frame
+    walked = walk_stack(target, context, limit)
+    sided: Sequence[Tuple[Frame, Target]] = [(frame, target) for frame in walked]
+    if walked[-1].instruction_pointer < USER_END:
+        sided = _with_user_mode(session, context, limit) or sided
+    for frame, side in sided:
+        for _, rows in frames_with_inlined(side, [frame], number, lines):
+            number += len(rows)
+            yield frame, rows
+
+
+def _with_user_mode(session: Session, context: Context, limit: int) -> Sequence[Tuple[Frame, Target]]:
+    """The stack of the current thread with its frames of user mode; nothing where the thread is not known."""
+    from dumpkit.kernel.thread import Thread
+    from dumpkit.kernel.whole_stack import whole_stack
+
+    try:
+        return whole_stack(Thread(session.dump, session.thread_address), context)[:limit]
+    except DumpkitError:
+        return ()
 
 
 def frames_with_inlined(
@@ -300,6 +330,11 @@ def k(session: Session, query: str = "") -> StackTrace:
     """
     options = _Options(session, query)
     wants_lines = session.lines and "L" not in options.given
-    frames = stack_frames(session.dump, options.context, options.count, session.base_frame, wants_lines)
+    frames: List[StackFrame] = []
+    for _, rows in session_frames(session, options.context, options.count, wants_lines):
+        frames += rows
+        if len(frames) >= options.count:
+            break
+    del frames[options.count :]
     is_set = session.override is not None and options.context is session.override and not options.is_counted
     return StackTrace(session.processor, tuple(frames), len(frames) == options.count, is_set, options.given)

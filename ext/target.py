@@ -304,6 +304,10 @@ class Target(ABC):
         """
         return None
 
+    def use_user_modules(self, modules: Sequence[Module]) -> None:
+        """Count the images of a process's user mode among `modules`, instead of those that were counted so far."""
+        return None
+
     def tagged_data(self, guid: str) -> Optional[bytes]:
         """The data that a driver or Windows left in the dump under a GUID (lower case, no braces), or None."""
         return None

@@ -38,7 +38,7 @@ def whole_stack(thread: Thread, context: Context) -> List[SidedFrame]:
     if space is None:
         return [SidedFrame(frame, kernel) for frame in frames]
     last = frames.pop()
-    outer = walk_stack(space, Context(last.context.architecture, last.context.values))
+    outer = walk_stack(space, last.context)
     # The first of them is known already, by how the kernel's stack led to it.
     sided = [SidedFrame(frame, kernel) for frame in frames]
     sided.append(SidedFrame(outer[0]._replace(found_by=last.found_by), space))
