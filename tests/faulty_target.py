@@ -61,7 +61,7 @@ class Garbage:
 
     def __init__(self, address: int, size: int, word: int) -> None:
         self.start, self.end = address, address + size
-        self._data = (pack("<Q", word) * (size // 8 + 1))[:size]
+        self._data = (pack("<Q", word & U64_MASK) * (size // 8 + 1))[:size]
 
     def __repr__(self) -> str:
         return f"Garbage(0x{self.start:x}, {self.end - self.start}, {self._data[:8].hex()})"

@@ -38,7 +38,7 @@ _DEVICE = IrqlName("DIRQL", "Device interrupt level")
 _NONE = IrqlName("INVALID", "No interrupt request level")
 
 #: Bugchecks one of whose parameters is the IRQL -> its place from 1 (Microsoft's bug check reference).
-_IRQL_PARAMETER = {0x0A: 2, 0xD1: 2, 0x4A: 2}
+_IRQL_PARAMETER = {0x0A: 2, 0x20: 3, 0x4A: 2, 0xC5: 2, 0xD0: 2, 0xD1: 2, 0xD3: 2, 0xD4: 2}
 #: Set in the stop code of a triage dump.
 _TRIAGE = 0x1000_0000
 

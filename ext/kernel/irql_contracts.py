@@ -44,6 +44,8 @@ class Contract(NamedTuple):
     header: str
     #: Where this is from, with the name that was looked up where that is another one.
     source: str
+    #: The argument of a call that made `maximum` what it is, in words; "" where none did.
+    condition: str = ""
 
     @property
     def is_floor_certain(self) -> bool:

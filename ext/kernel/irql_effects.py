@@ -77,6 +77,24 @@ RESTORES: Dict[str, Restore] = {
     "NdisReleaseReadWriteLock": Restore(),
 }
 
+
+class Callback(NamedTuple):
+    """A routine that takes the address of another one, in a register, and has it called at a level."""
+
+    register: str
+    level: Level
+    #: What is called so: "DPC routine".
+    kind: str
+
+
+CALLBACKS: Dict[str, Callback] = {
+    "KeInitializeDpc": Callback("rdx", DISPATCH, "DPC routine"),
+    "IoInitializeTimer": Callback("rdx", DISPATCH, "timer routine"),
+    "IoConnectInterrupt": Callback("rdx", DEVICE, "interrupt service routine"),
+    "KeSynchronizeExecution": Callback("rdx", DEVICE, "synchronized routine"),
+    "KeIpiGenericCall": Callback("rcx", exactly(14), "routine for every processor"),
+}
+
 #: Routines that do not return: no path goes on behind a call of one.
 NO_RETURN = frozenset(
     "KeBugCheck KeBugCheckEx KiBugCheckDispatch ExRaiseStatus RtlRaiseStatus ExRaiseAccessViolation"

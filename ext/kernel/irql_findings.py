@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
+from dumpkit.kernel.irql_conditions import with_arguments
 from dumpkit.kernel.irql_contracts import ANY_LEVEL, Contract, contract
 from dumpkit.kernel.irql_level import Level, level_name
 from dumpkit.output import Hex
@@ -108,10 +109,14 @@ def needs(terms: Contract) -> str:
     if terms.maximum >= ANY_LEVEL:
         return f">= {level_name(terms.minimum)}" if terms.minimum else "any level"
     if terms.minimum == terms.maximum:
-        return level_name(terms.maximum)
+        return level_name(terms.maximum) + _because(terms)
     if terms.minimum == PASSIVE_LEVEL:
-        return f"<= {level_name(terms.maximum)}"
+        return f"<= {level_name(terms.maximum)}{_because(terms)}"
     return f"{level_name(terms.minimum)} to {level_name(terms.maximum)}"
+
+
+def _because(terms: Contract) -> str:
+    return f" as {terms.condition}" if terms.condition else ""
 
 
 class Finding(NamedTuple):
@@ -153,6 +158,12 @@ def terms_of(routine: Optional[Routine]) -> Optional[Contract]:
     if routine is None:
         return None
     return next((found for found in map(contract, routine.names) if found is not None), None)
+
+
+def terms_of_call(call: Optional[Call]) -> Optional[Contract]:
+    """The contract of what is called, with the arguments of the call as far as they are known; or None."""
+    terms = terms_of(call.routine) if call is not None else None
+    return with_arguments(terms, call.arguments) if call is not None and terms is not None else terms
 
 
 def violation(

@@ -8,11 +8,13 @@ but for those that `irql_effects` lists: that is the rule in the kernel.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from types import MappingProxyType
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.kernel.call_names import CallNames, Routine
-from dumpkit.kernel.irql_effects import NO_RETURN, RAISES, RESTORES
+from dumpkit.kernel.irql_conditions import places_of
+from dumpkit.kernel.irql_effects import CALLBACKS, NO_RETURN, RAISES, RESTORES
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level, Way
 from dumpkit.kernel.irql_state import Held, Key, State
 from dumpkit.kernel.irql_steps import Steps, decide
@@ -36,6 +38,9 @@ _ENDS = frozenset("int3 int ud2 hlt sysret sysretq iret iretd iretq retf retfq".
 _DISPATCHERS = ("guard_dispatch", "guard_xfg_dispatch", "retpoline")
 
 
+_NO_ARGUMENTS: Mapping[str, int] = MappingProxyType({})
+
+
 class Call(NamedTuple):
     """A call instruction; addresses are virtual."""
 
@@ -43,6 +48,10 @@ class Call(NamedTuple):
     return_address: int
     #: None where what it calls is not known.
     routine: Optional[Routine]
+    #: The argument that the routine's contract depends on, by its place, where the code tells it on every path.
+    arguments: Mapping[str, int] = _NO_ARGUMENTS
+    #: The virtual address of the routine that it registers to be called at a level of its own.
+    registers: Optional[int] = None
 
 
 class Exit(NamedTuple):
@@ -292,13 +301,29 @@ class _Walk:
                 routine, target = value if isinstance(value, Routine) else None, None
         else:
             routine = self._indirect(end, operands, state)
-        self._flow.calls[address] = Call(address, end, routine)
+        self._record(Call(address, end, routine), state)
         if routine is None:
             state.return_from_call()
             return end
         for after in self._through(routine, target, address, state):
             self._waiting.append((end, after))
         return 0
+
+    def _record(self, call: Call, state: State) -> None:
+        """Note a call, with what every path so far agrees on about its arguments."""
+        known = self._flow.calls.get(call.address)
+        place = places_of(call.routine.names) if call.routine is not None else None
+        if place is not None:
+            number = state.number_at(place)
+            agrees = known is None or known.arguments.get(place) == number
+            if number is not None and agrees:
+                call = call._replace(arguments={place: number})
+        for name in call.routine.names if call.routine is not None else ():
+            callback = CALLBACKS.get(name)
+            value = state.registers.get(callback.register) if callback is not None else None
+            if isinstance(value, Routine):
+                call = call._replace(registers=value.address)
+        self._flow.calls[call.address] = call
 
     def _through(self, routine: Routine, target: Optional[int], address: int, state: State) -> List[State]:
         """The states behind a call of a routine."""

@@ -7,8 +7,19 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.kernel.irql import PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
+from dumpkit.kernel.irql_effects import CALLBACKS
 from dumpkit.kernel.irql_evidence import StackReader
-from dumpkit.kernel.irql_findings import CERTAIN, DEPENDS, SOME_PATH, Finding, check, is_within, needs, terms_of
+from dumpkit.kernel.irql_findings import (
+    CERTAIN,
+    DEPENDS,
+    SOME_PATH,
+    Finding,
+    check,
+    is_within,
+    needs,
+    terms_of,
+    terms_of_call,
+)
 from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
 from dumpkit.kernel.irql_level import UNKNOWN, Level, Way
 from dumpkit.output import Hex
@@ -62,8 +73,9 @@ class Entry(NamedTuple):
     """A level at which a function is entered, and by which call."""
 
     level: Level
-    #: The virtual address of the call.
+    #: The virtual address of the call, and what the function is if that only registers it: "DPC routine".
     call: int
+    kind: str = ""
 
 
 def module_terms(target: Target, module: Module) -> ModuleTerms:
@@ -128,7 +140,7 @@ def _calls(reader: StackReader, flows: Sequence[Flow]) -> Iterator[CallTerms]:
     for flow in flows:
         for address in sorted(flow.calls):
             call = flow.calls[address]
-            terms = terms_of(call.routine)
+            terms = terms_of_call(call)
             if terms is not None:
                 yield _call(reader, flow, call, terms, entries.get(flow.begin, ()))
 
@@ -138,9 +150,14 @@ def _entries(reader: FlowReader, flows: Sequence[Flow]) -> Dict[int, Sequence[En
 
     Only calls that are made at one level on every path count.
     """
-    found: Dict[int, Dict[Level, int]] = {}
+    found: Dict[int, Dict[Level, Entry]] = {}
     begins = {flow.begin for flow in flows}
     waiting = list(flows)
+    for flow in flows:
+        for begin, entry in _callbacks(flow):
+            if begin in begins and entry.level not in found.setdefault(begin, {}):
+                found[begin][entry.level] = entry
+                waiting.append(reader.flow(begin, entry.level))
     while waiting:
         flow = waiting.pop()
         for call in flow.calls.values():
@@ -151,9 +168,18 @@ def _entries(reader: FlowReader, flows: Sequence[Flow]) -> Dict[int, Sequence[En
             level = levels.pop() if len(levels) == 1 else UNKNOWN
             known = found.setdefault(callee, {})
             if level.is_exact and level.low > PASSIVE_LEVEL and level not in known:
-                known[level] = call.address
+                known[level] = Entry(level, call.address)
                 waiting.append(reader.flow(callee, level))
-    return {begin: [Entry(level, call) for level, call in sorted(levels.items())] for begin, levels in found.items()}
+    return {begin: sorted(levels.values()) for begin, levels in found.items()}
+
+
+def _callbacks(flow: Flow) -> Iterator[Tuple[int, Entry]]:
+    """The functions that a function registers to be called at a level of their own."""
+    for call in flow.calls.values():
+        if call.registers is None or call.routine is None:
+            continue
+        callback = next(CALLBACKS[name] for name in call.routine.names if name in CALLBACKS)
+        yield call.registers, Entry(callback.level, call.address, callback.kind)
 
 
 def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries: Sequence[Entry]) -> CallTerms:
@@ -166,7 +192,10 @@ def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries:
             inner = [way.level for way in reader.flows.flow(flow.begin, entry.level).ways(call.address)]
             entered = check(inner, terms)
             if entered is not None and entered.certainty == CERTAIN:
-                finding, because = Finding(entered.kind, SOME_PATH), f"called by {reader.name_of(entry.call)}"
+                certainty = CERTAIN if entry.kind else SOME_PATH
+                place = reader.name_of(entry.call)
+                because = f"{entry.kind} of {place}" if entry.kind else f"called by {place}"
+                finding = Finding(entered.kind, certainty)
                 levels = inner
                 break
     known = [level for level in levels if not level.is_relative]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 from dumpkit.kernel.call_names import Routine
+from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_effects import Raise, Restore
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level
 from dumpkit.registers import PARTS
@@ -95,9 +96,14 @@ class State:
             del self.cells[text]
 
     def level_in(self, register: str) -> Optional[Level]:
-        """The level that a register holds, or None."""
+        """The level that a register holds, or None; other numbers are none."""
         value = self.registers.get(register)
-        return value if isinstance(value, Level) else None
+        return value if isinstance(value, Level) and value.low <= HIGH_LEVEL else None
+
+    def number_at(self, place: str) -> Optional[int]:
+        """The number in a register or a cell, where it is known."""
+        value = self.registers.get(place) if place in WHOLE else self.cells.get(place)
+        return value.low if isinstance(value, Level) and value.is_exact else None
 
     def return_from_call(self) -> None:
         """A callee may have changed what it may change: registers, and cells whose address it was given."""

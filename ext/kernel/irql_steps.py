@@ -6,6 +6,7 @@ import re
 from typing import Callable, Dict, Optional
 
 from dumpkit.kernel.call_names import CallNames
+from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_level import Change, Level, exactly
 from dumpkit.kernel.irql_state import WHOLE, Place, State, Value
 from dumpkit.memory import U64_MASK
@@ -21,8 +22,10 @@ _NEUTRAL = frozenset("nop prefetchw prefetcht0 lfence mfence sfence pause endbr6
 _COMPARING = frozenset("cmp test bt ucomiss comiss comisd ucomisd".split())
 #: What changes registers that its operands do not name.
 _WIDE = frozenset("cpuid rdtsc rdtscp rdmsr mul div idiv imul cqo cdqe cwde xgetbv".split())
-#: Numbers below this may be levels.
-_LEVELS = 16
+#: Levels are bytes: what a whole register holds may be more than the part that was written.
+_BYTES = frozenset(name for name in WHOLE if name[-1] == "l" or (name[0] == "r" and name[-1] == "b"))
+#: Numbers below this are kept: levels, and arguments that contracts depend on.
+_KEPT = 0x1000
 
 
 class Steps:
@@ -68,7 +71,7 @@ class Steps:
             return state.registers.get(whole)
         if _NUMBER.match(source):
             number = int(source, 0)
-            return exactly(number) if 0 <= number < _LEVELS else None
+            return exactly(number) if 0 <= number < _KEPT else None
         match = _BRACKETS.search(source)
         if match is None:
             return None
@@ -84,7 +87,7 @@ class Steps:
         value = self._value(state, end, source)
         whole = WHOLE.get(target)
         if whole == "cr8":
-            level = value if isinstance(value, Level) else None
+            level = value if isinstance(value, Level) and value.low <= HIGH_LEVEL else None
             state.set_to(level, Change(self._address, "mov cr8"))
         elif whole is not None:
             state.set(whole, value)
@@ -99,15 +102,27 @@ class Steps:
         whole = WHOLE.get(target, "")
         match = _BRACKETS.search(source)
         inner = match.group(1) if match is not None else ""
-        value: Optional[Value] = Place(inner) if not inner.startswith("rip") else None
+        value: Optional[Value] = Place(inner)
+        relative = _RIP.match(inner)
+        if relative is not None:
+            distance = int(relative.group(2), 0)
+            value = self.names.at((end + (distance if relative.group(1) == "+" else -distance)) & U64_MASK)
         parts = _BASE_AND_NUMBER.match(inner)
         if parts is not None:
             base = state.level_in(WHOLE.get(parts.group(1), ""))
             if base is not None and base.is_exact:
                 number = int(parts.group(3) or "0", 0)
                 total = base.low + (-number if parts.group(2) == "-" else number)
-                value = exactly(total) if 0 <= total < _LEVELS else None
+                value = exactly(total) if 0 <= total < _KEPT else None
         state.set(whole, value)
+
+    def _mask(self, state: State, end: int, target: str, source: str) -> None:
+        """and: with zero it stores zero, as compilers do where that is shorter."""
+        state.compared = None
+        if source == "0":
+            self._move(state, end, target, source)
+        else:
+            self._forget(state, target)
 
     def _clear(self, state: State, end: int, target: str, source: str) -> None:
         state.compared = None
@@ -137,9 +152,9 @@ class Steps:
         """Remember a comparison of a level with a number, for the jump that follows."""
         left, _, right = operands.partition(", ")
         level: Optional[Level] = None
-        if left in WHOLE:
+        if left in _BYTES:
             level = state.level_in(WHOLE[left])
-        elif left.endswith("]"):
+        elif left.startswith("byte"):
             match = _BRACKETS.search(left)
             level = state.cells.get(match.group(1)) if match is not None else None
         state.compared = None
@@ -158,6 +173,7 @@ _HANDLERS: Dict[str, Callable[[Steps, State, int, str, str], None]] = {
     "movsx": Steps._move,
     "movsxd": Steps._move,
     "lea": Steps._load_address,
+    "and": Steps._mask,
     "xor": Steps._clear,
     "sub": Steps._clear,
     "xchg": Steps._exchange,

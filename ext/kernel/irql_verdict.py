@@ -20,7 +20,7 @@ from dumpkit.kernel.irql_findings import (
     check,
     is_within,
     needs,
-    terms_of,
+    terms_of_call,
     violation,
 )
 from dumpkit.kernel.irql_level import Change, Level, Way, level_name
@@ -92,7 +92,7 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
 
 def _facts(number: int, here: FrameLevel) -> FrameFacts:
     routine = here.call.routine if here.call is not None else None
-    terms = terms_of(routine)
+    terms = terms_of_call(here.call)
     finding = check([here.level], terms) if terms is not None else None
     verdict = None
     if terms is not None and here.known_by:
@@ -135,7 +135,7 @@ def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]
         here = frames[index]
         if here.call is None or here.module in ("nt", "") or here.frame.is_interrupted:
             continue
-        terms = terms_of(here.call.routine)
+        terms = terms_of_call(here.call)
         finding = _finding(here, terms) if terms is not None else None
         if finding is not None and terms is not None:
             if here.frame.found_by == SCAN and finding.certainty == CERTAIN:
@@ -217,7 +217,7 @@ def _calls_behind(reader: StackReader, here: FrameLevel, behind: int, entry: Opt
     same = {way.by: here.level for way in here.ways if way.by is not None} if len(here.ways) == 1 else {}
     for address in sorted(flow.calls):
         call = flow.calls[address]
-        terms = terms_of(call.routine) if address > behind else None
+        terms = terms_of_call(call) if address > behind else None
         if terms is None:
             continue
         ways = [_way_level(way, entry, same) for way in flow.ways(address)]

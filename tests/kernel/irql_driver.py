@@ -20,7 +20,7 @@ from tests.made_target import MadeSymbols
 KERNEL, DRIVER, TOP = 0xFFFFF80000000000, 0xFFFFF80225DA0000, 0xFFFFA00000F00000
 IMPORTS = (
     "ExAcquireFastMutex ExReleaseFastMutex ExAllocatePoolWithTag KeAcquireInStackQueuedSpinLock"
-    " KeAcquireSpinLockAtDpcLevel KeAcquireSpinLockRaiseToDpc KeGetCurrentIrql KeLowerIrql"
+    " KeAcquireSpinLockAtDpcLevel KeAcquireSpinLockRaiseToDpc KeGetCurrentIrql KeInitializeDpc KeLowerIrql"
     " KeRaiseIrqlToDpcLevel KeReleaseInStackQueuedSpinLock KeReleaseSpinLock KeReleaseSpinLockFromDpcLevel"
     " KeSetEvent KeWaitForSingleObject KfRaiseIrql IoAcquireCancelSpinLock IoReleaseCancelSpinLock ZwClose ZwCreateFile"
 ).split()

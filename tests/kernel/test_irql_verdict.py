@@ -8,6 +8,7 @@ import pytest
 from dumpkit.dump import open_dump
 from dumpkit.kernel.irql_evidence import Measured, StackReader
 from dumpkit.kernel.irql_findings import CERTAIN, DEPENDS, SOME_PATH, TOO_HIGH, TOO_LOW, IrqlVerdict
+from dumpkit.kernel.irql_module import module_terms
 from dumpkit.kernel.irql_verdict import irql_verdict, stack_verdict
 from dumpkit.kernel.stack import walk_stack
 from dumpkit.registers import X64, Context
@@ -110,6 +111,34 @@ def test_a_wait_at_dispatch_level_depends_on_its_timeout():
     assert [(each.routine, each.certainty) for each in found.possible] == [("nt!KeWaitForSingleObject", DEPENDS)]
 
 
+@pytest.mark.parametrize("store", ["4883642420 00", "48c7442420 00000000", "33c0 4889442420"])
+def test_a_wait_without_a_timeout_at_dispatch_level_is_a_violation(store: str):
+    driver = Driver()
+    driver.function("Dpc", body().hex(store).call_through("__imp_KeWaitForSingleObject").epilogue())
+    found = verdict(driver, [DPC, "Dpc", "KeWaitForSingleObject"], {"Dpc": "KeWaitForSingleObject"}, 2)
+    assert found.cause is not None
+    assert found.cause.needs == "<= APC_LEVEL as its Timeout is NULL"
+
+
+@pytest.mark.parametrize(
+    ("load", "routine", "certainty"),
+    [
+        ("4533c0", "KeSetEvent", None),
+        ("41b001", "KeSetEvent", CERTAIN),
+        ("90", "KeSetEvent", DEPENDS),
+        ("b901000000", "ExAllocatePoolWithTag", CERTAIN),
+        ("b900020000", "ExAllocatePoolWithTag", None),
+        ("90", "ExAllocatePoolWithTag", DEPENDS),
+    ],
+)
+def test_an_argument_decides_what_depends_on_it(load: str, routine: str, certainty: Optional[str]):
+    driver = Driver()
+    driver.function("Dpc", body().hex(load).call_through(f"__imp_{routine}").epilogue())
+    found = verdict(driver, [DPC, "Dpc", routine], {"Dpc": routine}, 2)
+    findings = [*found.possible, *([found.cause] if found.cause is not None else [])]
+    assert [each.certainty for each in findings] == ([certainty] if certainty is not None else [])
+
+
 def test_a_routine_that_needs_dispatch_level_is_called_too_low():
     driver = Driver()
     driver.function("Thread", body().call_through("__imp_KeReleaseSpinLockFromDpcLevel").epilogue())
@@ -150,6 +179,19 @@ def test_the_kernels_own_calls_are_no_violations():
     driver.function("Dpc", body().call_through("__imp_KeSetEvent").epilogue())
     found = verdict(driver, [DPC, "Dpc", "KeSetEvent", "ZwCreateFile", "KeBugCheckEx"], {"Dpc": "KeSetEvent"}, 2)
     assert found.cause is None
+
+
+def test_a_registered_dpc_routine_is_checked_at_dispatch_level():
+    driver = Driver()
+    driver.function("Helper", body().call_through("__imp_ZwClose").epilogue())
+    driver.function("Dpc", body().call("Helper").call_through("__imp_ExAcquireFastMutex").epilogue())
+    driver.function("Entry", body().load_address("rdx", "Dpc").call_through("__imp_KeInitializeDpc").epilogue())
+    module = driver.target.module_named("bad")
+    assert module is not None
+    found = {call.routine: call for call in module_terms(driver.target, module).calls}
+    mutex, close = found["nt!ExAcquireFastMutex"], found["nt!ZwClose"]
+    assert (mutex.verdict, mutex.because) == ("too high", "DPC routine of bad!Entry+0xb")
+    assert (close.verdict, close.because) == ("too high on some path", "called by bad!Dpc+0x4")
 
 
 @needs_shared
