@@ -10,7 +10,7 @@ from dumpkit.commands.process_statistics import ProcessStatistics, process_stati
 from dumpkit.commands.thread_block import THREADS, TIMES, WAITS, ThreadBlock, thread_block, thread_block_lines
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
-from dumpkit.kernel.process import Process, find_process, processes
+from dumpkit.kernel.process import Process, find_process, process_at, processes
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
@@ -107,7 +107,7 @@ def process_lines(result: ProcessReports) -> Iterator[Line]:
 
 
 def _chosen(session: Session, request: _Request, gaps: Gaps) -> Iterator[Process]:
-    """The processes that were asked for. Raises CommandError where it is one that is not there."""
+    """The processes that were asked for. Raises DumpkitError where it is one that is not there."""
     target = session.dump
     number = request.process
     if number is None or number == _CURRENT:
@@ -122,12 +122,7 @@ def _chosen(session: Session, request: _Request, gaps: Gaps) -> Iterator[Process
             raise CommandError(f"No active process has the id {number:x}")
         yield found
         return
-    process = Process(target, number)
-    if not process.is_valid:
-        data = target.memory.read_optional(number, 1)
-        reason = target.memory.explain(number) if data is None else "its header says that it is another object"
-        raise CommandError(f"{number:016x} is no process: {reason}")
-    yield process
+    yield process_at(target, number)
 
 
 def _filtered(session: Session, request: _Request, gaps: Gaps) -> Iterator[Process]:

@@ -8,7 +8,7 @@ from dumpkit.commands.t_facts import ThreadFacts, thread_facts
 from dumpkit.commands.t_lines import header_lines, irp_lines, priority_lines, size_lines, stack_table, wait_lines
 from dumpkit.commands.t_stack import RawWord, ThreadStack, raw_line, raw_words, resource_info, stack_rows
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
-from dumpkit.kernel.thread import Thread, find_thread
+from dumpkit.kernel.thread import Thread, find_thread, thread_at
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registers import Context
@@ -38,6 +38,8 @@ class ThreadDetails(Record):
     io_priority: Optional[int]
     kernel_apc_disable: Optional[int]
     special_apc_disable: Optional[int]
+    #: What its program calls it.
+    name: Optional[str]
 
 
 class ThreadReport(Record):
@@ -95,6 +97,8 @@ def thread_report_lines(result: ThreadReport) -> Iterator[Line]:
 def _detail_lines(details: ThreadDetails) -> Iterator[Line]:
     yield ""
     yield "Details:"
+    if details.name is not None:
+        yield f"    {'Name:':<24}{details.name}"
     rows = (
         ("Start", details.start_address, details.start_symbol or ""),
         ("Stack base", details.stack_base, ""),
@@ -141,6 +145,7 @@ def thread_details(thread: Thread) -> ThreadDetails:
         thread.io_priority,
         tcb.get("KernelApcDisable"),
         tcb.get("SpecialApcDisable"),
+        thread.name,
     )
 
 
@@ -168,7 +173,7 @@ def find_by_id(session: Session, tid: int) -> Thread:
 def chosen_thread(session: Session, tid: Optional[str], number: Optional[int]) -> Thread:
     """The thread that the arguments mean: by id, by address, by the processor it runs on; else the current one.
 
-    Raises CommandError where that is no thread.
+    Raises DumpkitError where that is no thread.
     """
     target = session.dump
     if tid is not None:
@@ -179,12 +184,7 @@ def chosen_thread(session: Session, tid: Optional[str], number: Optional[int]) -
         if number < target.system.processors:
             return Thread(target, target.thread_address(number))
         return find_by_id(session, number)
-    thread = Thread(target, number)
-    if not thread.is_valid and thread.processor() is None:
-        data = target.memory.read_optional(number, 1)
-        reason = target.memory.explain(number) if data is None else "its header says that it is another object"
-        raise CommandError(f"{number:016x} is no thread: {reason}")
-    return thread
+    return thread_at(target, number)
 
 
 def _stack(session: Session, thread: Thread, context: Optional[Context], keep: bool) -> ThreadStack:

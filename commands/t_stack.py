@@ -91,10 +91,10 @@ def resource_info(thread: Thread) -> str:
     try:
         if thread.wait_reason != "WrResource" or thread.state != "Waiting":
             return ""
+        from dumpkit.kernel.obstacle import resource_obstacle
         from dumpkit.kernel.wait import wait_blocks
-        from dumpkit.kernel.wait_chain import resource_cause
 
-        cause = resource_cause(thread, tuple(block.object for block in wait_blocks(thread).blocks))
+        cause = resource_obstacle(thread, tuple(block.object for block in wait_blocks(thread).blocks))
     except (MemoryReadError, SymbolError):
         return ""
     if cause is None:

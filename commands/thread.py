@@ -8,7 +8,7 @@ from dumpkit.commands.process_block import ProcessBlock, process_block, process_
 from dumpkit.commands.thread_block import THREADS, WAITS, ThreadBlock, thread_block, thread_block_lines
 from dumpkit.errors import CommandError
 from dumpkit.gaps import Gaps
-from dumpkit.kernel.thread import Thread, find_thread
+from dumpkit.kernel.thread import Thread, find_thread, thread_at
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
@@ -37,8 +37,8 @@ def thread_report_lines(result: ThreadReport) -> Iterator[Line]:
             yield (Span(problem, "dim"),)
 
 
-def thread_at(session: Session, address: Optional[int], is_tid: bool) -> Thread:
-    """The thread at an address, of an id, or the current one. Raises CommandError where there is none."""
+def chosen_thread(session: Session, address: Optional[int], is_tid: bool) -> Thread:
+    """The thread at an address, of an id, or the current one. Raises DumpkitError where there is none."""
     target = session.dump
     if address is None or address == _CURRENT:
         return Thread(target, session.thread_address)
@@ -47,12 +47,7 @@ def thread_at(session: Session, address: Optional[int], is_tid: bool) -> Thread:
         if found is None:
             raise CommandError(f"No thread has the id {address:x}")
         return found
-    thread = Thread(target, address)
-    if not thread.is_valid and thread.processor() is None:
-        data = target.memory.read_optional(address, 1)
-        reason = target.memory.explain(address) if data is None else "its header says that it is another object"
-        raise CommandError(f"{address:016x} is no thread: {reason}")
-    return thread
+    return thread_at(target, address)
 
 
 @command(
@@ -83,7 +78,7 @@ def thread(
 
     `t` shows the same as mex does, and `t -a` why a thread waits.
     """
-    found = thread_at(session, address, is_tid)
+    found = chosen_thread(session, address, is_tid)
     gaps = Gaps()
     process = process_block(found.process, gaps) if with_process else None
     block = thread_block(found, flags, gaps)

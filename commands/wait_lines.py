@@ -50,6 +50,21 @@ class WaitAnalysis(Record):
     deadlocks: Tuple[Tuple[Hex, ...], ...]
 
 
+#: Kind of cause -> the type that its link shows.
+_TYPES = {
+    "mutant": "_KMUTANT",
+    "fast mutex": "_FAST_MUTEX",
+    "resource": "_ERESOURCE",
+    "push lock": "_EX_PUSH_LOCK",
+    "Semaphore": "_KSEMAPHORE",
+    "the end of a thread": "_ETHREAD",
+    "the end of a process": "_EPROCESS",
+    "the answer to a message": "_KALPC_MESSAGE",
+    "work in a queue": "_KQUEUE",
+    "timer": "_KTIMER",
+}
+
+
 def wait_analysis(chain: WaitChain, with_stacks: bool) -> WaitAnalysis:
     """The answer as data."""
     deadlocks = tuple(tuple(Hex(thread.address) for thread in cycle) for cycle in chain.deadlocks)
@@ -141,7 +156,8 @@ def _cause_line(cause: WaitCause, indent: str) -> Line:
     if cause.irp is not None:
         pieces += [" ", Span(f"{cause.irp:016x}", "address", f"irp {cause.irp:x}")]
     elif cause.object is not None:
-        pieces += [" ", Span(f"{cause.object:016x}", "address", f"dt nt!_DISPATCHER_HEADER {cause.object:x}")]
+        type = _TYPES.get(cause.kind, "_DISPATCHER_HEADER")
+        pieces += [" ", Span(f"{cause.object:016x}", "address", f"dt nt!{type} {cause.object:x}")]
     if cause.note:
         pieces.append(f" ({cause.note})")
     if cause.owners:

@@ -222,6 +222,16 @@ class ProcessList(Iterator[Process]):
         return Process(self._target, next(self._walk).address)
 
 
+def process_at(target: Target, address: int) -> Process:
+    """The process at a virtual address. Raises DumpkitError with the reason where none is there."""
+    process = Process(target, address)
+    if process.is_valid:
+        return process
+    if target.memory.read_optional(process.address, 1) is None:
+        raise DumpkitError(f"{process.address:016x} is no process: {target.memory.explain(process.address)}")
+    raise DumpkitError(f"{process.address:016x} is no process: its header says that it is another object")
+
+
 def processes(target: Target) -> ProcessList:
     """The active processes; the idle process is not among them. Raises SymbolError."""
     return ProcessList(target)

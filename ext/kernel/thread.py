@@ -225,6 +225,15 @@ class Thread:
         return _optional(self.record.get("ThreadPagePriority"))
 
     @property
+    def name(self) -> Optional[str]:
+        """The name that its program gave it (SetThreadDescription), or None."""
+        text = self.record.get("ThreadName")
+        try:
+            return text.text() or None if text else None
+        except MemoryReadError:
+            return None
+
+    @property
     def is_terminated(self) -> bool:
         """Whether CrossThreadFlags says that it was ended."""
         return bool(self.record.get("Terminated", 0))
@@ -351,6 +360,16 @@ def running_threads(target: Target) -> Iterator[Thread]:
             continue
         if address:
             yield Thread(target, address)
+
+
+def thread_at(target: Target, address: int) -> Thread:
+    """The thread at a virtual address. Raises DumpkitError with the reason where none is there."""
+    thread = Thread(target, address)
+    if thread.is_valid or thread.processor() is not None:
+        return thread
+    if target.memory.read_optional(thread.address, 1) is None:
+        raise DumpkitError(f"{thread.address:016x} is no thread: {target.memory.explain(thread.address)}")
+    raise DumpkitError(f"{thread.address:016x} is no thread: its header says that it is another object")
 
 
 def find_thread(target: Target, tid: int) -> Optional[Thread]:

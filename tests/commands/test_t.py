@@ -10,7 +10,7 @@ import pytest
 from dumpkit.commands.t import ThreadReport
 from dumpkit.dispatcher import Dispatcher, parse_call
 from dumpkit.dump import open_dump
-from dumpkit.errors import CommandError, DumpkitError
+from dumpkit.errors import DumpkitError
 from dumpkit.output import data, dml
 
 from tests.forge.process import add_process
@@ -214,9 +214,9 @@ def test_threads_are_chosen_by_address_id_processor_or_none(at: Lab) -> None:
     ],
 )
 def test_what_is_no_thread_is_refused_in_one_line(at: Lab, text: str, words: str) -> None:
-    with pytest.raises(CommandError, match=words):
+    with pytest.raises(DumpkitError, match=words):
         run(at.session, text)
-    with pytest.raises(CommandError, match="its header says that it is another object"):
+    with pytest.raises(DumpkitError, match="its header says that it is another object"):
         run(at.session, f"t {at.parts['program']:x}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from dumpkit.errors import CommandError
+from dumpkit.errors import DumpkitError
 
 from tests.kernel.thread_machines import Lab, lab
 from tests.running import run, run_lines, session_of
@@ -141,7 +141,7 @@ def test_the_current_thread_is_shown_where_none_or_minus_one_is_said(at: Lab) ->
     ],
 )
 def test_what_is_no_thread_is_refused_in_one_line(at: Lab, text: str, words: str) -> None:
-    with pytest.raises(CommandError, match=words):
+    with pytest.raises(DumpkitError, match=words):
         run(at.session, text)
 
 

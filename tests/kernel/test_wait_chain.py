@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait_chain import MOST_THREADS, Cause, WaitNode, wait_chain
+from dumpkit.symbols.types import BaseType, Member, PointerType, RecordType
 
+from tests.forge.pdb import Pdb
 from tests.forge.sync import add_mutant
 from tests.forge.thread import wait
+from tests.forged_session import session_for
 from tests.kernel.thread_machines import Lab, lab
 from tests.thread_machine import make
 
@@ -143,6 +146,66 @@ def test_an_owner_that_is_no_thread_ends_the_way(tmp_path: Path) -> None:
     here = Lab(made, tmp_path)
     (owner,) = only_cause(here, "semaphore").owners
     assert owner.ending == "no thread is there"
+
+
+def test_the_lock_that_a_thread_boosts_is_the_resource_it_waits_for(tmp_path: Path) -> None:
+    made = make()
+    resource = made.machine.view("_ERESOURCE", made.parts["named"])
+    entry = made.threads["entry"].member("LockEntries[2]")
+    entry["LockUnsafe"] = 0
+    made.threads["entry"]["Tcb.AbWaitObject"] = resource
+    here = Lab(made, tmp_path)
+    cause = only_cause(here, "entry")
+    assert (cause.object, cause.evidence) == (resource.address, "AbWaitObject of the thread")
+
+
+def test_a_resource_that_only_the_stack_names_is_found(tmp_path: Path) -> None:
+    made = make()
+    made.threads["entry"].member("LockEntries[2]")["LockUnsafe"] = 0
+    made.machine.put_u64(made.threads["entry"]["Tcb.KernelStack"] + 0x300, made.parts["named"])
+    here = Lab(made, tmp_path)
+    cause = only_cause(here, "entry")
+    assert (cause.object, cause.evidence) == (made.parts["named"], "named on the thread's stack, and waited for")
+
+
+def alpc_message_type() -> RecordType:
+    """_KALPC_MESSAGE as public symbols have it, which the forge's tables leave out."""
+    pointer = PointerType(lambda: BaseType("void", 0, "void"), 8)
+    rows = [("WaitingThread", 0x20), ("ServerThread", 0xC8)]
+    return RecordType(
+        "_KALPC_MESSAGE", 0x118, "struct", lambda: [Member(name, at, lambda: pointer) for name, at in rows]
+    )
+
+
+@pytest.mark.parametrize("has_server", [True, False])
+def test_a_message_leads_to_the_thread_that_serves_it(tmp_path: Path, has_server: bool) -> None:
+    made = make()
+    message = made.machine.allocate(0x118)
+    made.machine.put_u64(message + 0x20, made.threads["semaphore"].address)
+    made.machine.put_u64(message + 0xC8, made.threads["ready"].address if has_server else 0)
+    made.threads["semaphore"].set({"Tcb.WaitReason": 17, "AlpcMessage": message | 1})
+    layouts = made.machine.layouts
+    kernel, *others = made.symbols()
+    types = [*(layouts.type(name) for name in layouts), alpc_message_type()]
+    session = session_for(made.machine, [Pdb(kernel.image, types, private=False), *others], tmp_path)
+    (cause,) = wait_chain(Thread(session.dump, made.threads["semaphore"].address)).root.causes
+    assert (cause.kind, cause.object) == ("the answer to a message", message)
+    served = [made.threads["ready"].address] if has_server else []
+    assert [node.thread.address for node in cause.owners] == served
+    assert bool(cause.note) is not has_server
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [(9, "a page is being read in"), (8, "when memory becomes free"), (37, "a lock of user mode"), (36, "rundown")],
+)
+def test_a_wait_reason_tells_what_an_event_does_not(tmp_path: Path, reason: int, words: str) -> None:
+    made = make()
+    made.threads["notified"]["Tcb.WaitReason"] = reason
+    made.threads["initialized"].set({"Tcb.WaitReason": reason, "Tcb.State": 5})
+    here = Lab(made, tmp_path)
+    assert words in only_cause(here, "notified").note
+    assert words in ending(here, "initialized")
 
 
 def _nodes(node: WaitNode) -> int:
