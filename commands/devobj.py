@@ -12,6 +12,7 @@ from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.io.device import Device
 from dumpkit.kernel.io.irp import Irp
+from dumpkit.kernel.io.public_types import io_type
 from dumpkit.numbers import pointer
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
@@ -233,7 +234,7 @@ def summary_of(device: Device, gaps: Gaps) -> DeviceSummary:
     return DeviceSummary(
         Hex(device.address),
         gaps.read(f"the driver of {what}", lambda: device.driver.name),
-        gaps.read(f"the name of {what}", lambda: device.name),
+        gaps.read("the devices' names", lambda: device.name),
         Hex(gaps.read(f"the extension of {what}", lambda: int(device.record.DeviceExtension), 0)),
     )
 
@@ -249,7 +250,7 @@ def device_data(target: Target, device: Device) -> DeviceData:
     queued = gaps.read("the device's queue", lambda: _queued(target, device, gaps), ())
     return DeviceData(
         Hex(device.address),
-        gaps.read("the device's name", lambda: device.name),
+        gaps.read("the devices' names", lambda: device.name),
         gaps.read("the driver's name", lambda: device.driver.name),
         Hex(int(record.DriverObject)),
         Hex(int(record.CurrentIrp)),
@@ -303,7 +304,7 @@ def _node(device: Device, gaps: Gaps) -> Optional[DeviceNode]:
     if not place:
         return None
     try:
-        record = device.target.type("_DEVICE_NODE").at(place)
+        record = io_type(device.target, "_DEVICE_NODE").at(place)
         return DeviceNode(Hex(place), str(record.InstancePath.text()), str(record.ServiceName.text()))
     except DumpkitError as error:
         gaps.add("the Plug and Play node", error)

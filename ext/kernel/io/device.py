@@ -9,6 +9,7 @@ from typing import Any, List, NamedTuple, Optional
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.io.driver import Driver
+from dumpkit.kernel.io.public_types import io_type
 from dumpkit.kernel.object_header import KernelObject
 from dumpkit.target import Target
 
@@ -31,7 +32,7 @@ class Device:
     def __init__(self, target: Target, address: int) -> None:
         self.target = target
         self.address = int(address)
-        self.record: Any = target.type("_DEVICE_OBJECT").at(self.address)
+        self.record: Any = io_type(target, "_DEVICE_OBJECT").at(self.address)
 
     @property
     def is_device(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
+from dumpkit.kernel.io.public_types import io_type
 from dumpkit.target import Target
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Driver:
     def __init__(self, target: Target, address: int) -> None:
         self.target = target
         self.address = int(address)
-        self.record: Any = target.type("_DRIVER_OBJECT").at(self.address)
+        self.record: Any = io_type(target, "_DRIVER_OBJECT").at(self.address)
 
     @property
     def is_driver(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.io.device import Device
+from dumpkit.kernel.io.public_types import io_type
 from dumpkit.target import Target
 
 #: IO_TYPE_FILE (wdm.h): what _FILE_OBJECT.Type holds.
@@ -56,7 +57,7 @@ class FileObject:
     def __init__(self, target: Target, address: int) -> None:
         self.target = target
         self.address = int(address)
-        self.record: Any = target.type("_FILE_OBJECT").at(self.address)
+        self.record: Any = io_type(target, "_FILE_OBJECT").at(self.address)
 
     @property
     def is_file(self) -> bool:

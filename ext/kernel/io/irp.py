@@ -17,6 +17,7 @@ from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.io.device import Device
 from dumpkit.kernel.io.driver import Driver
 from dumpkit.kernel.io.file import FileObject
+from dumpkit.kernel.io.public_types import io_type
 from dumpkit.target import Target
 
 #: IO_TYPE_IRP (wdm.h): what _IRP.Type holds.
@@ -76,7 +77,7 @@ class StackLocation:
         self.target = target
         self.address = address
         self.number = number
-        self.record: Any = target.type("_IO_STACK_LOCATION").at(address)
+        self.record: Any = io_type(target, "_IO_STACK_LOCATION").at(address)
 
     @property
     def major(self) -> int:
@@ -157,7 +158,7 @@ class Irp:
     def __init__(self, target: Target, address: int) -> None:
         self.target = target
         self.address = int(address)
-        self.record: Any = target.type("_IRP").at(self.address)
+        self.record: Any = io_type(target, "_IRP").at(self.address)
 
     @property
     def is_irp(self) -> bool:
@@ -189,7 +190,7 @@ class Irp:
         return [self._location(number) for number in range(1, count + 1)]
 
     def _location(self, number: int) -> StackLocation:
-        step = self.target.type("_IO_STACK_LOCATION").size
+        step = io_type(self.target, "_IO_STACK_LOCATION").size
         return StackLocation(self.target, self.address + self.record.type.size + (number - 1) * step, number)
 
     @property
