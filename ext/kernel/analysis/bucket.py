@@ -6,6 +6,7 @@ of "km:" and the bucket, both in lower case.
 
 from __future__ import annotations
 
+from struct import unpack_from
 from typing import Optional, Sequence
 
 from dumpkit.kernel.analysis.blame import INCONCLUSIVE, Culprit
@@ -60,8 +61,12 @@ def _apc_words(parameters: Sequence[int]) -> str:
 
 def failure_hash(bucket: str) -> str:
     """FAILURE_ID_HASH of a kernel's failure bucket: "{b4048e5d-9388-9a34-9958-ec36d87bbe12}"."""
-    from hashlib import md5
-    from uuid import UUID
+    try:
+        # The interpreter's own: `hashlib` loads OpenSSL first.
+        from _md5 import md5  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        from hashlib import md5
 
     digest = md5(f"km:{bucket}".lower().encode("utf-16-le"), usedforsecurity=False).digest()
-    return f"{{{UUID(bytes_le=digest)}}}"
+    first, second, third = unpack_from("<IHH", digest)
+    return f"{{{first:08x}-{second:04x}-{third:04x}-{digest[8:10].hex()}-{digest[10:].hex()}}}"
