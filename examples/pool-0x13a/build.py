@@ -12,7 +12,17 @@ sys.path.insert(0, str(HERE.parents[1]))
 from tests.forge.kernel_variables import add_debugger_data, set_bugcheck  # noqa: E402
 from tests.forge.machine import Machine  # noqa: E402
 from tests.forge.pdb import Pdb  # noqa: E402
-from tests.forge.pool import NON_PAGED_NX, PAGED, PAGED_TYPE, Pool  # noqa: E402
+from tests.forge.pool import (  # noqa: E402
+    MMST,
+    NON_PAGED_NX,
+    PAGED,
+    PAGED_TYPE,
+    SPECIAL_NODE,
+    Pool,
+    set_system_va_types,
+    set_tag_counts,
+    special_page,
+)
 from tests.forge.processor import context_record  # noqa: E402
 from tests.forge.scene import Scene, write_example  # noqa: E402
 from tests.forge.shared_data import add_shared_data  # noqa: E402
@@ -27,6 +37,10 @@ BASES = {
 }
 FAILURE = 0x12
 SEGMENT, PAGED_SEGMENT = 0xFFFFA08F24000000, 0xFFFFD80112300000
+#: The pages that public transcripts show: prototype PTEs of a section, a large allocation, special pool.
+PROTOTYPE_SEGMENT, RANGE_SEGMENT, SPECIAL_SEGMENT = 0xFFFFE2809AB00000, 0xFFFFC986CB600000, 0xFFFFB98851F00000
+#: Chosen so that a free chunk's header shows as the tag that it has in a transcript.
+HEAP_KEY = 0xDD63900C7F4A7C15
 STACK = 0xFFFFF58A12340000
 CRASH_TIME, UPTIME = 133461753454550000, 6234567890
 PROCESSOR_NAME = "AMD Ryzen 7 3700X 8-Core Processor"
@@ -47,7 +61,8 @@ class Corruption:
     """The pool page: a record that was written too far, and the chunk header behind it."""
 
     def __init__(self, machine: Machine) -> None:
-        pool = Pool(machine)
+        pool = Pool(machine, HEAP_KEY)
+        pool.map_state()
         vs = pool.segment(NON_PAGED_NX, SEGMENT).vs(16)
         vs.allocate(0x200, "Even")
         self.record = vs.allocate(0x110, "Ovrn") + 0x10
@@ -62,7 +77,38 @@ class Corruption:
         paged = pool.segment(PAGED, PAGED_SEGMENT)
         paged.lfh(1, 0x60, ["CM31", None, "MmSt", "CM31"], PAGED_TYPE)
         paged.big(0x3000, "Toke", PAGED_TYPE)
-        pool.large(PAGED, 0xFFFFD80120000000, 0x4000, "V2lg", PAGED_TYPE)
+        pool.large(PAGED, 0xFFFFD80120000000, 0x24000, "MmRe", PAGED_TYPE)
+        self._add_transcribed(pool)
+        nonpaged, pages = (SEGMENT, SPECIAL_SEGMENT), (PAGED_SEGMENT, PROTOTYPE_SEGMENT, RANGE_SEGMENT)
+        types = {**dict.fromkeys(nonpaged, "NonPagedPool"), **dict.fromkeys(pages, "PagedPool")}
+        types.update({SPECIAL_SEGMENT: "SpecialPoolPaged", STACK: "KernelStacks", BASES["nt"][1]: "BootLoaded"})
+        set_system_va_types(machine, types)
+        counts = {
+            "Even": (1, 0x200, 0, 0),
+            "Ovrn": (1, 0x110, 0, 0),
+            "Irp ": (1, 0x300, 0, 0),
+            "File": (1, 0x140, 0, 0),
+        }
+        paged_counts = {"CM31": (0, 0, 2, 0xC0), "MmSt": (0, 0, 2, 0x8E0), "Toke": (0, 0, 1, 0x3000)}
+        set_tag_counts(
+            machine,
+            {**counts, **paged_counts, "V2lg": (0, 0, 1, 0x4000), "MmRe": (0, 0, 1, 0x24000), "Scbf": (1, 0x4F0, 0, 0)},
+        )
+
+    @staticmethod
+    def _add_transcribed(pool: Pool) -> None:
+        prototypes = pool.segment(MMST, PROTOTYPE_SEGMENT)
+        prototypes.skip(0xEB)
+        vs = prototypes.vs(2)
+        vs.fill(0x10)
+        vs.allocate(0x880, "MmSt", PAGED_TYPE)
+        vs.fill()
+        ranges = pool.segment(PAGED, RANGE_SEGMENT)
+        ranges.skip(0xF0)
+        ranges.big(0x4000, "V2lg", PAGED_TYPE)
+        special = pool.segment(NON_PAGED_NX, SPECIAL_SEGMENT, node=SPECIAL_NODE)
+        special.skip(4)
+        special_page(pool.machine, special.range(1, 3), 0x4F0, "Scbf")
 
 
 def build() -> Tuple[Machine, List[Pdb]]:

@@ -95,6 +95,10 @@ class Pool:
         machine.set_global("PoolBigPageTable", self._big_table)
         machine.set_global("PoolBigPageTableSize", _BIG_TABLE_ENTRIES)
 
+    def map_state(self) -> None:
+        """Map the parts of the state that no heap was put in, as a dump of the kernel has them."""
+        self.machine.put(self.state.at("SpecialHeaps"), bytes(32))
+
     def heap(self, kind: int, node: int = 0) -> Structure:
         """The _SEGMENT_HEAP of a type of pool (_EX_HEAP_TYPE) of a NUMA node, made when first asked for.
 
@@ -153,6 +157,8 @@ class Pool:
     def large(self, kind: int, address: int, size: int, tag: str, pool_type: int = NON_PAGED_TYPE) -> Structure:
         """A large allocation: pages of its own, in the heap's tree and in PoolBigPageTable."""
         heap, machine = self.heap(kind), self.machine
+        if address % 0x10000:
+            raise ValueError(f"a large allocation cannot begin at {address:#x}")
         machine.put(address, bytes(size))
         data = machine.place("_HEAP_LARGE_ALLOC_DATA")
         data.set({"VirtualAddress": address, "AllocatedPages": -(-size // _PAGE)})
@@ -202,6 +208,10 @@ class Segment:
         address = self.header.address + (first << self.shift)
         self.pool.machine.put(address, bytes(units << self.shift))
         return address
+
+    def skip(self, units: int) -> None:
+        """Leave units free, in front of the next range."""
+        self._next += units
 
     def vs(self, units: int) -> VsSubsegment:
         """A VS subsegment over `units` units."""
@@ -324,6 +334,18 @@ def classic_page(
 def free_list(machine: Machine, head: int, headers: Sequence[int]) -> None:
     """Link free classic blocks, by their POOL_HEADERs' addresses, into a list of free blocks."""
     machine.link(head, [header + 0x10 for header in headers])
+
+
+def set_tag_counts(machine: Machine, counts: Mapping[str, Tuple[int, int, int, int]]) -> None:
+    """PoolTrackTable: tag -> nonpaged allocations and bytes, paged allocations and bytes, none of them freed."""
+    size, entries = machine.layouts.size("_POOL_TRACKER_TABLE"), -(-len(counts) // 16) * 16
+    table = machine.allocate(size * entries, 0x10)
+    for number, (tag, (nonpaged, nonpaged_bytes, paged, paged_bytes)) in enumerate(counts.items()):
+        entry = machine.view("_POOL_TRACKER_TABLE", table + number * size)
+        entry.set({"Key": tag_value(tag), "NonPagedAllocs": nonpaged, "NonPagedBytes": nonpaged_bytes})
+        entry.set({"PagedAllocs": paged, "PagedBytes": paged_bytes})
+    machine.set_global("PoolTrackTable", table)
+    machine.set_global("PoolTrackTableSize", entries)
 
 
 def special_page(

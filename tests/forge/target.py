@@ -44,6 +44,22 @@ class MachineMemory(AddressSpace):
         entry = self.machine.tables.entry(page, PTE)
         return self.machine.memory.pages.get(entry >> 12 & 0xFF_FFFF_FFFF) if entry & VALID else None
 
+    def next_readable(self, address: int, limit: int) -> Optional[int]:
+        while address < limit:
+            if self._page(address & -PAGE_SIZE) is not None:
+                return address
+            address = self._next_mapped(address)
+        return None
+
+    def _next_mapped(self, address: int) -> int:
+        """The first address behind a page that is not there whose tables lead somewhere."""
+        tables = self.machine.tables
+        for level in range(tables.levels - 1, PTE, -1):
+            if not tables.entry(address, level) & VALID:
+                size = PAGE_SIZE << 9 * level
+                return (address & -size) + size
+        return (address & -PAGE_SIZE) + PAGE_SIZE
+
     def explain(self, address: int) -> str:
         if self._page(address & -PAGE_SIZE) is not None:
             return "readable"

@@ -113,6 +113,10 @@ class ClassicPool:
                 return start
         return PAGE
 
+    def is_sound(self, data: bytes) -> bool:
+        """Whether the headers in a page's bytes lead from its start to its end and back."""
+        return self._reaches_end(data, 0, 0)
+
     def _reaches_end(self, data: bytes, at: int, previous: int) -> bool:
         while at + self._headers.unit <= len(data):
             header = self._headers.parse(data, at, 0)

@@ -51,7 +51,8 @@ class VsSubsegments:
         self._headers = headers
         header = target.type("_HEAP_VS_CHUNK_HEADER")
         self._header_size = header.size
-        self._bits = header.offset("Sizes")
+        #: Where the encoded sizes are in a header.
+        self.bits_offset = header.offset("Sizes")
         self._size = field(header, "Sizes.UnsafeSize")
         self._previous = field(header, "Sizes.UnsafePrevSize")
         self._allocated = field(header, "Sizes.Allocated")
@@ -74,9 +75,12 @@ class VsSubsegments:
         data = self._memory.read_optional(address, self._header_size)
         if data is None:
             return None
-        encoded = int.from_bytes(data[self._bits : self._bits + 8], "little")
+        return self.decoded(int.from_bytes(data[self.bits_offset : self.bits_offset + 8], "little"), address)
+
+    def decoded(self, encoded: int, address: int) -> Chunk:
+        """The chunk whose header at an address has these eight bytes of sizes."""
         plain = (encoded ^ self._key ^ address) & U64_MASK
-        clear = data[: self._bits] + plain.to_bytes(8, "little") + data[self._bits + 8 :]
+        clear = bytes(self.bits_offset) + plain.to_bytes(8, "little")
         allocated = self._allocated.of(clear)
         return Chunk(
             address,
@@ -110,15 +114,17 @@ class VsSubsegments:
             # Memory that was never handed out ends the walk.
             if chunk is not None and chunk.encoded == 0:
                 return
+            confirmed = chunk is not None and self._is_confirmed(chunk, end)
             linked = chunk is not None and chunk.previous_size == previous and self._fits(chunk, end)
-            if chunk is not None and (linked or self._is_confirmed(chunk, end)):
+            resumed = self._successor(at, end, until) if linked and not confirmed else None
+            if chunk is not None and (confirmed or (linked and resumed is None)):
                 yield chunk
                 at, previous = chunk.end, chunk.size
                 continue
             problem = "its header is damaged"
             if chunk is None:
                 problem = f"its header cannot be read: {self._memory.explain(at)}"
-            resumed = self._resume(max(at + _UNIT, since - 2 * _UNIT), end, until)
+            resumed = resumed or self._resume(max(at + _UNIT, since - 2 * _UNIT), end, until)
             if resumed is None:
                 yield self._gap(at, min(end, until), chunk, f"{problem}, and no sound header follows in the page")
                 return
@@ -131,6 +137,14 @@ class VsSubsegments:
     def _gap(start: int, end: int, chunk: Optional[Chunk], problem: str) -> Chunk:
         encoded = chunk.encoded if chunk is not None else 0
         return Chunk(start, end - start, 0, None, encoded, problem)
+
+    def _successor(self, before: int, end: int, until: int) -> Optional[Chunk]:
+        """A confirmed header that calls the chunk at `before` the one before it, in front of `until`."""
+        for at in range(before + _UNIT, min(end, until), _UNIT):
+            chunk = self.decode(at)
+            if chunk is not None and chunk.previous_size == at - before and self._is_confirmed(chunk, end):
+                return chunk
+        return None
 
     def _resume(self, start: int, end: int, until: int) -> Optional[Chunk]:
         """The first header from `start` on, in front of `until`, that the header behind its chunk confirms."""

@@ -44,7 +44,7 @@ class HeapLab:
     def __init__(self, build: int = 19041) -> None:
         self.machine = bare_machine(build)
         self.pool = Pool(self.machine)
-        self.machine.put(self.pool.state.at("SpecialHeaps"), bytes(32))
+        self.pool.map_state()
         self.machine.put(self.pool.state.at("PoolNode[0].Lookasides"), bytes(0x2080))
         set_system_va_types(self.machine, REGIONS)
         self.target = MachineTarget(self.machine)

@@ -1,0 +1,509 @@
+"""`pool` and its kin: their texts, on forged pools and on the example."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import List
+
+import pytest
+from dumpkit.dump import open_dump
+from dumpkit.errors import CommandError, SymbolError
+from dumpkit.output import data
+from dumpkit.session import Session
+
+from tests.forge.pool import (
+    NON_PAGED_NX,
+    PAGED,
+    PAGED_TYPE,
+    SPECIAL_NODE,
+    Block,
+    classic_page,
+    set_tag_counts,
+    special_page,
+)
+from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, ClassicLab, HeapLab
+from tests.running import run, run_lines, session_of, session_on
+from tests.shared import needs_shared, needs_symbols
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pool-0x13a"
+UNKNOWN = "\t\tOwning component : Unknown (update pooltag.txt)"
+
+
+@pytest.fixture(autouse=True)
+def no_tag_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DUMPKIT_POOLTAG", raising=False)
+
+
+@pytest.fixture(params=(19041, 22621))
+def lab(request) -> HeapLab:
+    return HeapLab(request.param)
+
+
+@pytest.fixture(scope="module")
+def example() -> Session:
+    return session_on(open_dump(str(EXAMPLE / "MEMORY.DMP"), symbol_path=str(EXAMPLE / "symbols")))
+
+
+def lines(lab, text: str) -> List[str]:
+    return run_lines(session_on(lab.target), text)
+
+
+# --- The texts of public transcripts ----------------------------------------------------
+
+
+def test_prototype_ptes_are_shown_as_in_the_transcript(example):
+    assert run_lines(example, "!pool ffffe2809abee000") == [
+        "Pool page ffffe2809abee000 region is Paged pool",
+        "*ffffe2809abee000 size:  880 previous size:    0  (Allocated) *MmSt",
+        "\t\tPooltag MmSt : Mm section object prototype ptes, Binary : nt!mm",
+        ' ffffe2809abee880 size:  760 previous size:    0  (Free)       .r."',
+    ]
+
+
+def test_an_allocation_of_pages_is_shown_as_in_the_transcript(example):
+    assert run_lines(example, "!pool ffffc986cb6f2000") == [
+        "Pool page ffffc986cb6f2000 region is Paged pool",
+        "*ffffc986cb6f2000 : large page allocation, tag is V2lg, size is 0x4000 bytes",
+        UNKNOWN,
+    ]
+
+
+def test_special_pool_is_shown_as_in_the_transcript(example):
+    assert run_lines(example, "!pool ffffb98851f06b10") == [
+        "Pool page ffffb98851f06b10 region is Special pool",
+        "*ffffb98851f06000 size:  4f0 data: ffffb98851f06b10 (NonPaged) *Scbf",
+        "\t\tPooltag Scbf : Mass storage driver tags",
+    ]
+
+
+@pytest.mark.parametrize("make", [HeapLab, ClassicLab])
+def test_what_is_no_pool_is_shown_as_in_the_walkthrough(make):
+    assert lines(make(), "!pool ffff80091002ac08") == [
+        "Pool page ffff80091002ac08 region is Unknown",
+        "ffff80091002a000 is not a valid large pool allocation, checking large session pool...",
+        "Unable to read large session pool table (Session data is not present in mini and kernel-only dumps)",
+        "ffff80091002a000 is not valid pool. Checking for freed (or corrupt) pool",
+        "Address ffff80091002a000 could not be read. It may be a freed, invalid or paged out page",
+    ]
+
+
+def test_a_free_chunk_of_many_pages_is_shown_as_in_the_transcript(lab):
+    vs = lab.pool.segment(PAGED, PAGED_AREA).vs(16)
+    vs.allocate(0x100, "Aaaa")
+    vs.fill()
+    free = vs.free(0x8020)
+    tag = lab.machine.read(free + 4, 4)
+    shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in tag)
+    assert lines(lab, f"pool {free + 0x3456:x}")[1:3] == [
+        f"*{free:016x} size: 8020 previous size:    0  (Free)      *{shown}",
+        UNKNOWN,
+    ]
+
+
+def test_a_full_dump_has_its_session_pools_elsewhere():
+    lab = HeapLab()
+    lab.target.kind = "full memory dump"
+    assert not any("large session pool table" in line for line in lines(lab, f"pool {OTHER:x}"))
+
+
+# --- Flags --------------------------------------------------------------------------------
+
+
+def test_flag_1_shows_contents_as_the_documentation_does():
+    lab = HeapLab()
+    vs = lab.pool.segment(PAGED, PAGED_AREA).vs(4)
+    header = vs.allocate(0x40, "MmDT", PAGED_TYPE)
+    lab.machine.put(header + 0x10, bytes(range(0x20)))
+    assert lines(lab, f"pool {header:x} 1")[1:6] == [
+        f"*{header:016x} size:   40 previous size:    0  (Allocated) *MmDT",
+        UNKNOWN,
+        f" {header + 0x10:016x}  03020100 07060504 0b0a0908 0f0e0d0c",
+        f"    {header + 0x20:016x}  13121110 17161514 1b1a1918 1f1e1d1c",
+        "",
+    ]
+
+
+def test_contents_that_are_not_there_are_question_marks():
+    lab = HeapLab()
+    vs = lab.pool.segment(PAGED, PAGED_AREA).vs(4)
+    vs.fill(0x20)
+    header = vs.allocate(0x40, "Cros", PAGED_TYPE)
+    lab.target.lose(header + 0x10)
+    shown = lines(lab, f"pool {header:x} 1")
+    assert f" {header + 0x10:016x}  ???????? ???????? ???????? ????????" in shown
+
+
+def test_flag_2_shows_only_the_block_that_was_asked_for(example):
+    assert run_lines(example, "pool ffffe2809abee010 2") == [
+        "Pool page ffffe2809abee010 region is Paged pool",
+        "*ffffe2809abee000 size:  880 previous size:    0  (Allocated) *MmSt",
+        "\t\tPooltag MmSt : Mm section object prototype ptes, Binary : nt!mm",
+    ]
+
+
+def test_flag_80000000_describes_neither_region_nor_tag(example):
+    assert run_lines(example, "pool ffffe2809abee000 80000002") == [
+        "*ffffe2809abee000 size:  880 previous size:    0  (Allocated) *MmSt"
+    ]
+
+
+# --- Blocks ---------------------------------------------------------------------------------
+
+
+def test_quota_and_protection_stand_behind_the_tag(lab):
+    vs = lab.pool.segment(PAGED, PAGED_AREA).vs(4)
+    header = vs.allocate(0x100, "Obj\xf4", PAGED_TYPE, process=0xFFFFA08F31337080)
+    assert lines(lab, f"pool {header:x} 2")[1] == (
+        f"*{header:016x} size:  100 previous size:    0  (Allocated) *Objt Process: ffffa08f31337080 (Protected)"
+    )
+
+
+def test_the_damaged_header_of_the_example_is_named(example):
+    chunk = 0xFFFFA08F24002360
+    assert run_lines(example, f"pool {chunk:x}")[3:6] == [
+        f"*{chunk:016x} size:  310 previous size:    0  (Corrupt)   *....",
+        f"    {chunk:016x}: its header is damaged; the next header confirms its size",
+        ' ffffa08f24002670 size:   60 previous size:    0  (Free)       .0."',
+    ]
+
+
+def test_free_memory_of_a_heap_is_told(lab):
+    lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4)
+    heap = lab.pool.heap(NON_PAGED_NX).address
+    shown = lines(lab, f"pool {NONPAGED + 0x80000:x}")
+    assert shown[4] == f"{NONPAGED + 0x80000:016x} is free memory of the NonPagedNx pool's heap {heap:016x}"
+
+
+def test_a_block_in_a_lookaside_list_is_told(lab):
+    vs = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4)
+    data_address = vs.allocate(0x400, "Kept") + 0x10
+    lab.pool.keep([data_address])
+    assert lines(lab, f"pool {data_address:x}")[-1] == (
+        f"{data_address:016x} was freed: a lookaside list keeps its block"
+    )
+
+
+def test_freed_special_pool_is_told(lab):
+    page = SPECIAL_AREA & -0x100000
+    lab.pool.segment(NON_PAGED_NX, page, node=SPECIAL_NODE).range(1, 3)
+    assert lines(lab, f"pool {page + 0x9123:x}")[:3] == [
+        f"Pool page {page + 0x9123:016x} region is Special pool",
+        f"{page + 0x9000:016x}: Unable to get contents of special pool block",
+        f"{page + 0x9000:016x} is freed special pool",
+    ]
+
+
+def test_an_overrun_of_special_pool_is_told(lab):
+    page = lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(1, 3)
+    place = special_page(lab.machine, page, 0x4E9, "Over")
+    lab.machine.put(place + 0x4E9, b"X")
+    assert lines(lab, f"pool {place:x}")[-1] == f"{page:016x}: bytes behind its data were overwritten"
+
+
+def test_memory_that_only_looks_like_pool_is_called_possible():
+    lab = HeapLab()
+    vs = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4)
+    header = vs.allocate(0x180, "Good")
+    for variable in ("RtlpHpHeapGlobals", "MiVisibleState"):
+        lab.target.lose(lab.machine.address(variable))
+    lab.target.lose(NONPAGED)
+    lab.pool.track(NONPAGED, 0)
+    assert lines(lab, f"pool {header + 0x50:x}")[-1] == (
+        f"Possibly {header:016x} size:  180 Good (a POOL_HEADER that fits; nothing confirms it)"
+    )
+
+
+def test_without_an_address_the_heaps_are_listed(lab):
+    lab.pool.heap(NON_PAGED_NX)
+    lab.pool.heap(PAGED, node=1)
+    assert [line.split()[1:] for line in lines(lab, "pool")] == [["NonPagedNx", "node", "0"], ["Paged", "node", "1"]]
+    with pytest.raises(CommandError, match="no segment heaps to list"):
+        lines(ClassicLab(), "pool")
+
+
+def test_a_kernel_without_symbols_is_one_line(lab):
+    lab.target.symbols.without.add("_POOL_HEADER")
+    with pytest.raises(SymbolError, match="_POOL_HEADER is not known"):
+        lines(lab, f"pool {OTHER:x}")
+
+
+def test_the_result_is_data(example):
+    found = data(run(example, "pool ffffe2809abee020"))
+    assert found["allocation"]["tag"] == "MmSt" and found["allocation"]["heap_kind"] == "MmSt"
+    assert found["allocation"]["evidence"][0].startswith("_MI_VISIBLE_STATE.SystemVaType[")
+    assert [block["size"] for block in found["blocks"]] == [0x880, 0x760]
+    json.dumps(found)
+
+
+# --- Classic pages ------------------------------------------------------------------------------
+
+
+def test_a_classic_page_is_shown_as_the_documentation_does():
+    lab = ClassicLab()
+    blocks = [Block(0x40, "MmDT"), Block(0x100, "Mm  ", False), Block(0x7C0, "ObDi"), Block(0x700, "Symt")]
+    places = classic_page(lab.machine, PAGED_AREA, blocks, PAGED_TYPE)
+    assert lines(lab, f"pool {places[2] + 0x20:x}") == [
+        f"Pool page {places[2] + 0x20:016x} region is Paged pool",
+        f" {places[0]:016x} size:   40 previous size:    0  (Allocated)  MmDT",
+        f" {places[1]:016x} size:  100 previous size:   40  (Free)       Mm  ",
+        f"*{places[2]:016x} size:  7c0 previous size:  100  (Allocated) *ObDi",
+        UNKNOWN,
+        f" {places[3]:016x} size:  700 previous size:  7c0  (Allocated)  Symt",
+    ]
+
+
+@pytest.mark.parametrize(
+    "member, value, words",
+    [
+        ("PreviousSize", 0x41, "Bad previous allocation size @{:016x}, last size was 10"),
+        ("BlockSize", 0, "Bad allocation size @{:016x}, zero is invalid"),
+        ("BlockSize", 0xFF, "Bad allocation size @{:016x}, too large"),
+    ],
+)
+def test_a_damaged_classic_page_says_so(member, value, words):
+    lab = ClassicLab()
+    blocks = [Block(0x100, "Aaaa"), Block(0x800, "Bbbb"), Block(0x700, "Cccc")]
+    places = classic_page(lab.machine, PAGED_AREA, blocks)
+    lab.machine.view("_POOL_HEADER", places[1])[member] = value
+    shown = lines(lab, f"pool {places[0]:x}")
+    assert words.format(places[1]) in shown
+    assert f"*** Use !poolval {PAGED_AREA:016x} for more details." in shown
+    assert f" {places[2]:016x} size:  700 previous size:  800  (Allocated)  Cccc" in shown
+
+
+def test_a_page_of_zeros_is_corrupt_from_its_start():
+    lab = ClassicLab()
+    lab.machine.put(PAGED_AREA, bytes(0x1000))
+    shown = lines(lab, f"pool {PAGED_AREA + 0x10:x}")
+    assert shown[3:5] == [
+        f"{PAGED_AREA:016x} is not valid pool. Checking for freed (or corrupt) pool",
+        f"Bad allocation size @{PAGED_AREA:016x}, zero is invalid",
+    ]
+
+
+# --- poolval -------------------------------------------------------------------------------------
+
+
+def test_poolval_shows_a_wrong_previous_size_as_in_the_transcript():
+    lab = ClassicLab()
+    blocks = [Block(0x100, "Aaaa"), Block(0x800, "Bbbb"), Block(0x700, "Cccc")]
+    places = classic_page(lab.machine, PAGED_AREA, blocks, PAGED_TYPE)
+    lab.machine.view("_POOL_HEADER", places[0])["PreviousSize"] = 0x41
+    assert lines(lab, f"!poolval {PAGED_AREA + 8:x}") == [
+        f"Pool page {PAGED_AREA + 8:016x} region is Paged pool",
+        "",
+        f"Validating Pool headers for pool page: {PAGED_AREA + 8:016x}",
+        "",
+        f"Pool page [ {PAGED_AREA:016x} ] is INVALID.",
+        "",
+        "Analyzing linked list...",
+        f"[ {PAGED_AREA:016x} ]: invalid previous size [ 0x41 ] should be [ 0x0 ]",
+        f"[ {PAGED_AREA:016x} --> {places[1]:016x} (size = 0x100 bytes)]: Corrupt region",
+        "",
+        "",
+        "Scanning for single bit errors...",
+        "",
+        "None found",
+    ]
+
+
+def test_poolval_finds_the_bit_that_was_turned_over():
+    lab = ClassicLab()
+    places = classic_page(lab.machine, PAGED_AREA, [Block(0x100, "Aaaa"), Block(0x800, "Bbbb"), Block(0x700, "Cccc")])
+    lab.machine.view("_POOL_HEADER", places[1])["BlockSize"] = 0x80 ^ 0x20
+    found = run(session_on(lab.target), f"poolval {PAGED_AREA:x}")
+    assert [(error.address, error.bit) for error in found.single_bit_errors] == [(places[1] + 2, 5)]
+    assert f"{places[1] + 2:016x}: with bit 5 turned over the headers agree" in lines(lab, f"poolval {PAGED_AREA:x}")
+
+
+def test_poolval_finds_the_bit_in_a_chunks_encoded_header(lab):
+    vs = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4)
+    vs.allocate(0x100, "Aaaa")
+    chunk = vs.next
+    vs.allocate(0x200, "Bbbb")
+    vs.allocate(0x100, "Cccc")
+    vs.fill()
+    lab.machine.put_u64(chunk, lab.machine.u64(chunk) ^ 1 << 22)
+    found = run(session_on(lab.target), f"poolval {chunk:x}")
+    assert not found.valid
+    assert [(error.address, error.bit) for error in found.single_bit_errors] == [(chunk + 2, 6)]
+
+
+def test_poolval_calls_a_sound_page_valid(example):
+    assert run_lines(example, "poolval ffffe2809abee000")[4:] == ["Pool page [ ffffe2809abee000 ] is VALID."]
+    listed = run_lines(example, "poolval ffffe2809abee000 3")
+    assert listed[6] == " ffffe2809abee000 size:  880 previous size:    0  (Allocated)  MmSt"
+    assert listed[7] == "    PoolType: 0x3  PoolTag: MmSt (74536d4d)"
+
+
+def test_poolval_of_what_is_no_pool_is_invalid_and_says_why(lab):
+    shown = lines(lab, f"poolval {OTHER:x}")
+    assert f"Pool page [ {OTHER & -0x1000:016x} ] is INVALID." in shown
+    assert "No allocator of the pool is known to have this page" in shown
+
+
+# --- poolused --------------------------------------------------------------------------------------
+
+
+COUNTS = {
+    "File": (40, 13280, 0, 0),
+    "Scbf": (1, 520, 2, 384),
+    "Mine": (0, 0, 7, 49480),
+    "None": (0, 0, 0, 0),
+}
+
+
+def test_poolused_is_shown_as_the_documentation_does(lab):
+    set_tag_counts(lab.machine, COUNTS)
+    assert lines(lab, "!poolused") == [
+        "   Sorting by  Tag",
+        "",
+        "  Pool Used:",
+        "            NonPaged            Paged",
+        " Tag    Allocs     Used    Allocs     Used",
+        " File       40    13280         0        0File objects , Binary: nt!io",
+        " Mine        0        0         7    49480UNKNOWN pooltag 'Mine', please update pooltag.txt",
+        " Scbf        1      520         2      384Mass storage driver tags ",
+        " TOTAL          41    13800         9    49864",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, order",
+    [
+        ("", "File Mine Scbf"),
+        ("2", "File Scbf Mine"),
+        ("4", "Mine Scbf File"),
+        ("1", "File Mine None Scbf"),
+        ("0 S*", "Scbf"),
+    ],
+)
+def test_poolused_sorts_and_chooses(lab, arguments, order):
+    set_tag_counts(lab.machine, COUNTS)
+    assert [row.tag for row in run(session_on(lab.target), f"poolused {arguments}").tags] == order.split()
+
+
+def test_poolused_sums_the_tables_of_all_processors(lab):
+    machine = lab.machine
+    set_tag_counts(machine, {"Twop": (5, 500, 0, 0)})
+    first, size = machine.u64(machine.address("PoolTrackTable")), machine.layouts.size("_POOL_TRACKER_TABLE")
+    second = machine.allocate(16 * size)
+    entry = machine.view("_POOL_TRACKER_TABLE", second)
+    entry.set({"Key": int.from_bytes(b"Twop", "little"), "NonPagedFrees": 2, "NonPagedBytes": -200})
+    machine.globals["ExPoolTagTables"] = 0xFFFFF80311100000
+    machine.put_u64(0xFFFFF80311100000, first, second)
+    lab.target.system = type(lab.target.system)(19041, False, 2, 1, 0x110, None, 0, None, None, None)
+    row = run(session_on(lab.target), "poolused").tags[0]
+    assert (row.nonpaged_allocations, row.nonpaged_bytes) == (3, 300)
+
+
+@pytest.mark.parametrize(
+    "arguments, words", [("6", "exclude each other"), ("8", "session"), ("0 abcde", "four characters")]
+)
+def test_poolused_refuses_what_it_cannot_do(lab, arguments, words):
+    set_tag_counts(lab.machine, COUNTS)
+    with pytest.raises(CommandError, match=words):
+        lines(lab, f"poolused {arguments}")
+
+
+def test_poolused_without_its_table_says_so(lab):
+    with pytest.raises(CommandError, match="PoolTrackTable is not set up"):
+        lines(lab, "poolused")
+    set_tag_counts(lab.machine, COUNTS)
+    lab.target.lose(lab.machine.u64(lab.machine.address("PoolTrackTable")))
+    assert "of the table at" in lines(lab, "poolused")[-1]
+
+
+# --- poolfind ---------------------------------------------------------------------------------------
+
+
+def test_poolfind_finds_a_tag_in_every_allocator(lab):
+    nonpaged = lab.pool.segment(NON_PAGED_NX, NONPAGED)
+    vs = nonpaged.vs(4).allocate(0x100, "Find")
+    places = nonpaged.lfh(1, 0x60, ["Find", None, "Othr", "Find"])
+    big = nonpaged.big(0x3000, "Find")
+    lab.pool.segment(PAGED, PAGED_AREA).vs(4).allocate(0x100, "Find", PAGED_TYPE)
+    lab.pool.large(PAGED, 0xFFFFD80120000000, 0x20000, "Find", PAGED_TYPE)
+    found = run(session_on(lab.target), "poolfind Find")
+    assert [each.address for each in found.allocations] == [big, vs, places[0], places[3]]
+    paged = run(session_on(lab.target), "poolfind Fi* 1")
+    assert [each.allocator for each in paged.allocations] == ["large", "VS"]
+
+
+def test_poolfind_is_shown_as_the_documentation_does(lab):
+    header = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4).allocate(0x100, "SeSd")
+    table = lab.machine.u64(lab.machine.address("PoolBigPageTable"))
+    end = table + 256 * lab.machine.layouts.size("_POOL_TRACKER_BIG_PAGES")
+    assert lines(lab, "!poolfind SeSd 0") == [
+        "",
+        f"Scanning large pool allocation table for Tag: SeSd ({table:016x} : {end:016x})",
+        "",
+        "Searching NonPaged pool (ffffa08000000000 : ffffa10000000000) for Tag: SeSd",
+        "",
+        f" {header:016x} size:  100 previous size:    0  (Allocated)  SeSd",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("build", (17763, 9600))
+def test_poolfind_walks_classic_pages(build):
+    lab = ClassicLab(build)
+    for page in range(3):
+        blocks = [Block(0x100, "Find"), Block(0x300, "Othr"), Block(0xC00, "Find", page != 1)]
+        classic_page(lab.machine, NONPAGED + page * 0x3000, blocks)
+    found = run(session_on(lab.target), "poolfind Find")
+    assert [(each.address - NONPAGED, each.allocated) for each in found.allocations] == [
+        (0, True), (0x400, True), (0x3000, True), (0x3400, False), (0x6000, True), (0x6400, True),
+    ]  # fmt: skip
+
+
+def test_poolfind_finds_special_pool(lab):
+    page = lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(2, 3)
+    special_page(lab.machine, page + 0x1000, 0x230, "Spcl")
+    assert [each.address for each in run(session_on(lab.target), "poolfind Spcl 2").allocations] == [page + 0x1000]
+
+
+def test_poolfind_searches_headers_where_the_heaps_are_missing(lab):
+    header = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4).allocate(0x100, "Find")
+    lab.target.lose(lab.pool.state.at("PoolNode[0].Heaps[0]"))
+    assert lines(lab, "poolfind Find")[5] == (
+        f" {header:016x} size:  100 previous size:    0  (Allocated)  Find  (by its header alone)"
+    )
+
+
+def test_poolfind_takes_a_tags_value(lab):
+    header = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4).allocate(0x100, "Irp ")
+    assert run(session_on(lab.target), "poolfind 0x20707249").allocations[0].address == header
+    assert run(session_on(lab.target), "poolfind Irp").allocations[0].address == header
+
+
+@pytest.mark.parametrize(
+    "arguments, words", [("Find 5", "pool type 5"), ("toolong", "no tag"), ("0xzz", "no tag's value")]
+)
+def test_poolfind_refuses_what_it_cannot_do(lab, arguments, words):
+    with pytest.raises(CommandError, match=words):
+        lines(lab, f"poolfind {arguments}")
+
+
+# --- Real dumps --------------------------------------------------------------------------------------
+
+
+@needs_shared
+@needs_symbols
+@pytest.mark.slow
+def test_file_objects_of_a_real_minidump_are_found_by_their_headers():
+    from tests.shared import SYMBOLS, dump
+
+    session = session_on(open_dump(dump("100623-6156-01"), symbol_path=str(SYMBOLS / "isf")))
+    found = run(session, "poolfind File")
+    assert len(found.allocations) == 5 and {each.size for each in found.allocations} == {0x190}
+    likely = run(session, f"pool {found.allocations[0].address + 0x60:x}").likely
+    assert likely is not None and (likely.header, likely.tag) == (found.allocations[0].address, "File")
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["111417-58375-01", "011620-8250-01", "rts_13a", "triage_arm64"])
+def test_real_dumps_without_symbols_say_so_in_one_line(name):
+    with pytest.raises(SymbolError, match="_POOL_HEADER"):
+        run_lines(session_of(name), "pool ffff800012345678")
