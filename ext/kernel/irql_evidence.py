@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: User mode ends here.
 _KERNEL = 1 << 47
+#: Some tenths of a second.
+_MOST_INSTRUCTIONS = 20_000
 #: How a level is known.
 MEASURED = "measured"
 ROOT = "root"
@@ -142,10 +144,14 @@ def _saved_cr8(target: Target, processor: int) -> Optional[int]:
 
 
 class StackReader:
-    """Finds the levels of stacks of one target; the code that was followed is kept."""
+    """Finds the levels of stacks of one target; the code that was followed is kept.
 
-    def __init__(self, target: Target) -> None:
+    `most` bounds the instructions that are followed in functions that are called by those on the stack.
+    """
+
+    def __init__(self, target: Target, most: Optional[int] = _MOST_INSTRUCTIONS) -> None:
         self.target = target
+        self._most = most
         self._flows: Optional[FlowReader] = None
         self._names: Optional[CallNames] = None
 
@@ -156,7 +162,7 @@ class StackReader:
             from dumpkit.disassembly.capstone_library import decoder
             from dumpkit.kernel.irql_flow import FlowReader
 
-            self._flows = FlowReader(self.target, decoder("x64"))
+            self._flows = FlowReader(self.target, decoder("x64"), self._most)
         return self._flows
 
     @property

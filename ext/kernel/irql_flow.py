@@ -75,6 +75,10 @@ class Flow:
         self.problem = ""
         self._states: Dict[int, Dict[Key, State]] = {}
 
+    def __len__(self) -> int:
+        """How many instructions were followed."""
+        return len(self._states)
+
     def __contains__(self, address: int) -> bool:
         return address in self._states
 
@@ -89,10 +93,15 @@ class Flow:
 
 
 class FlowReader:
-    """Follows functions of one target; what was followed is kept."""
+    """Follows functions of one target; what was followed is kept.
 
-    def __init__(self, target: Target, decode: Decoder) -> None:
+    `most` bounds the instructions that may be taken for functions that are called; those beyond it are believed to
+    return at the level they were called at. None is no bound.
+    """
+
+    def __init__(self, target: Target, decode: Decoder, most: Optional[int] = None) -> None:
         self.target = target
+        self._left = most
         self.names = CallNames(target)
         self.unwinder = Unwinder(target)
         self._memory = ModuleCode(target)
@@ -123,12 +132,20 @@ class FlowReader:
         One that returns at different levels does so by conditions that its caller knows and the flow does not:
         the level behind it is unknown.
         """
-        if begin in self._open or ((begin, ENTRY) not in self._flows and len(self._open) >= _DEEPEST):
+        known = (begin, ENTRY) in self._flows
+        if begin in self._open or (not known and (len(self._open) >= _DEEPEST or self._left == 0)):
             return (_UNCHANGED,)
         flow = self.flow(begin)
+        if self._left is not None and not known:
+            self._left = max(0, self._left - len(flow))
         if not flow.exits and flow.problem:
             return (_UNCHANGED,)
         return flow.exits if len(flow.exits) < 2 else (Exit(UNKNOWN, None, False),)
+
+    def is_unavoidable(self, flow: Flow, address: int) -> bool:
+        """Whether no path leads through a function around the instruction at a virtual address."""
+        around = _Walk(self, flow.begin, flow.entry, address).walk()
+        return not around.exits and not around.problem
 
     def instruction(self, address: int) -> Optional[Decoded]:
         """The instruction at a virtual address; None where its bytes are missing or are none."""
@@ -151,8 +168,10 @@ _UNCHANGED = Exit(ENTRY, None, False)
 class _Walk:
     """The walk along one function's paths."""
 
-    def __init__(self, reader: FlowReader, begin: int, entry: Level) -> None:
+    def __init__(self, reader: FlowReader, begin: int, entry: Level, avoided: Optional[int] = None) -> None:
         self._reader = reader
+        #: Where no path goes on.
+        self._avoided = avoided
         self._flow = Flow(begin, entry)
         self._begin = begin
         self._has_entry = reader.unwinder.has_entry(begin)
@@ -196,6 +215,8 @@ class _Walk:
             decoded = self._decoded[address]
         else:
             decoded = self._decoded[address] = self._reader.instruction(address)
+        if address == self._avoided:
+            return 0
         if decoded is None:
             self._flow.problem = self._flow.problem or f"its code cannot be read at {address:016x}"
             return 0

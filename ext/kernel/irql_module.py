@@ -80,7 +80,7 @@ class Entry(NamedTuple):
 
 def module_terms(target: Target, module: Module) -> ModuleTerms:
     """The contracts of a module's imports, and every call of its code against them."""
-    reader = StackReader(target)
+    reader = StackReader(target, None)
     problems: List[str] = []
     flows: List[Flow] = []
     if reader.flows is None:
@@ -189,13 +189,14 @@ def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries:
     levels = [way.level for way in ways]
     if (finding is None or finding.certainty != CERTAIN) and reader.flows is not None:
         for entry in entries:
-            inner = [way.level for way in reader.flows.flow(flow.begin, entry.level).ways(call.address)]
+            entered_flow = reader.flows.flow(flow.begin, entry.level)
+            inner = [way.level for way in entered_flow.ways(call.address)]
             entered = check(inner, terms)
             if entered is not None and entered.certainty == CERTAIN:
-                certainty = CERTAIN if entry.kind else SOME_PATH
+                certain = entry.kind or reader.flows.is_unavoidable(entered_flow, call.address)
                 place = reader.name_of(entry.call)
                 because = f"{entry.kind} of {place}" if entry.kind else f"called by {place}"
-                finding = Finding(entered.kind, certainty)
+                finding = Finding(entered.kind, CERTAIN if certain else SOME_PATH)
                 levels = inner
                 break
     known = [level for level in levels if not level.is_relative]

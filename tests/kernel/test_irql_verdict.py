@@ -191,7 +191,7 @@ def test_a_registered_dpc_routine_is_checked_at_dispatch_level():
     found = {call.routine: call for call in module_terms(driver.target, module).calls}
     mutex, close = found["nt!ExAcquireFastMutex"], found["nt!ZwClose"]
     assert (mutex.verdict, mutex.because) == ("too high", "DPC routine of bad!Entry+0xb")
-    assert (close.verdict, close.because) == ("too high on some path", "called by bad!Dpc+0x4")
+    assert (close.verdict, close.because) == ("too high", "called by bad!Dpc+0x4")
 
 
 @needs_shared
