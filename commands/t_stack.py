@@ -91,10 +91,12 @@ def resource_info(thread: Thread) -> str:
     try:
         if thread.wait_reason != "WrResource" or thread.state != "Waiting":
             return ""
+        from dumpkit.kernel.lock_survey import LockSurvey
         from dumpkit.kernel.obstacle import resource_obstacle
         from dumpkit.kernel.wait import wait_blocks
 
-        cause = resource_obstacle(thread, tuple(block.object for block in wait_blocks(thread).blocks))
+        objects = tuple(block.object for block in wait_blocks(thread).blocks)
+        cause = resource_obstacle(thread, objects, LockSurvey(thread.target))
     except (MemoryReadError, SymbolError):
         return ""
     if cause is None:

@@ -8,13 +8,10 @@ its two low bits, and with a flag in place of its top bit.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Iterator, List, NamedTuple
 
-from dumpkit.errors import MemoryReadError, SymbolError
-from dumpkit.kernel.process import processes
 from dumpkit.kernel.thread import Thread
 from dumpkit.objects import Array
-from dumpkit.target import Target
 
 #: Entries of a thread: six in every Windows so far.
 MOST_ENTRIES = 64
@@ -63,19 +60,3 @@ def _entries(thread: Thread) -> Iterator[Any]:
             for index in range(_USUAL_ENTRIES):
                 yield type.at(int(entries) + index * type.size)
         return
-
-
-def lock_owner(target: Target, lock: int) -> Optional[Thread]:
-    """The thread whose entry says that it has acquired the lock at a virtual address; None where none does.
-
-    Every thread is asked. Raises SymbolError where the processes cannot be listed.
-    """
-    for process in processes(target):
-        thread: Thread
-        for thread in process.threads():
-            try:
-                if any(entry.is_acquired and entry.lock == lock for entry in lock_entries(thread)):
-                    return thread
-            except (MemoryReadError, SymbolError):
-                continue
-    return None

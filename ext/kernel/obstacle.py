@@ -13,9 +13,10 @@ from struct import unpack
 from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional, Set, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
-from dumpkit.kernel.lock_entry import lock_entries, lock_owner
+from dumpkit.kernel.lock_entry import lock_entries
+from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.push_lock import lock_waited_for
-from dumpkit.kernel.resource import Resource, resources
+from dumpkit.kernel.resource import Resource
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait import (
     FAST_MUTEX_REASONS,
@@ -82,11 +83,12 @@ def words_of(reason: str) -> Optional[str]:
     return _REASONS.get(reason[2:] if reason.startswith("Wr") else reason)
 
 
-def obstacles(thread: Thread) -> Iterator[Obstacle]:
-    """What a waiting thread waits for. Raises MemoryReadError, SymbolError."""
+def obstacles(thread: Thread, survey: Optional[LockSurvey] = None) -> Iterator[Obstacle]:
+    """What a waiting thread waits for; `survey` serves many threads. Raises MemoryReadError, SymbolError."""
+    survey = survey if survey is not None else LockSurvey(thread.target)
     reason = thread.wait_reason
     objects = tuple(block.object for block in wait_blocks(thread).blocks)
-    special = _special(thread, reason, objects)
+    special = _special(thread, reason, objects, survey)
     if special is not None:
         yield special
         return
@@ -97,12 +99,12 @@ def obstacles(thread: Thread) -> Iterator[Obstacle]:
             yield Obstacle("object", place, (), f"wait block; the object cannot be read: {error}")
 
 
-def _special(thread: Thread, reason: str, objects: Tuple[int, ...]) -> Optional[Obstacle]:
+def _special(thread: Thread, reason: str, objects: Tuple[int, ...], survey: LockSurvey) -> Optional[Obstacle]:
     """A lock or a request that is behind what the thread's blocks name, by its wait reason."""
     if reason == "WrResource":
-        return resource_obstacle(thread, objects) or _unknown_lock("resource", reason, objects)
+        return resource_obstacle(thread, objects, survey) or _unknown_lock("resource", reason, objects)
     if reason == "WrPushLock":
-        return _push_lock(thread, objects) or _unknown_lock("push lock", reason, objects)
+        return _push_lock(thread, objects, survey) or _unknown_lock("push lock", reason, objects)
     if reason == "WrLpcReply":
         return _message(thread)
     if reason in ("Executive", "UserRequest", "WrExecutive", "WrUserRequest"):
@@ -148,9 +150,9 @@ def _process_note(target: Target, place: int) -> str:
         return ""
 
 
-def resource_obstacle(thread: Thread, objects: Tuple[int, ...]) -> Optional[Obstacle]:
+def resource_obstacle(thread: Thread, objects: Tuple[int, ...], survey: LockSurvey) -> Optional[Obstacle]:
     """The executive resource that a thread waits for, with its owners; None where none is found to be it."""
-    found = _resource_of(thread, objects)
+    found = _resource_of(thread, objects, survey)
     if found is None:
         return None
     resource, evidence = found
@@ -165,34 +167,36 @@ def resource_obstacle(thread: Thread, objects: Tuple[int, ...]) -> Optional[Obst
     return Obstacle("resource", resource.address, threads, evidence, note=note)
 
 
-def _resource_of(thread: Thread, objects: Tuple[int, ...]) -> Optional[Tuple[Resource, str]]:
+def _resource_of(thread: Thread, objects: Tuple[int, ...], survey: LockSurvey) -> Optional[Tuple[Resource, str]]:
     target = thread.target
     stack = (int(thread.tcb.StackLimit), int(thread.tcb.StackBase))
     for place, evidence in _locks_named(thread):
-        resource = Resource(target, place)
-        try:
-            if resource.is_listed and (resource.exclusive_waiters or resource.shared_waiters):
-                return resource, evidence
-        except MemoryReadError:
-            continue
+        if _is_contended(Resource(target, place)):
+            return Resource(target, place), evidence
+    for resource in survey.contended:
+        if resource.is_waited_for(stack, objects) is not None:
+            return resource, "its chain of waiters leads to the thread"
+    named = [Resource(target, place) for place in _stack_words(thread)]
+    named = [resource for resource in named if _is_contended(resource) and not _is_owner(resource, thread)]
+    # One of several would be a guess.
+    return (named[0], "named on the thread's stack, and waited for") if len(named) == 1 else None
+
+
+def _is_contended(resource: Resource) -> bool:
+    """Whether a resource is at an address, somebody owns it, and somebody waits for it."""
     try:
-        for resource in resources(target):
-            try:
-                if resource.is_waited_for(stack, objects) is not None:
-                    return resource, "its chain of waiters leads to the thread"
-            except MemoryReadError:
-                continue
-    except SymbolError:
-        pass
-    for place in _stack_words(thread):
-        resource = Resource(target, place)
-        try:
-            waiters = resource.exclusive_waiters + resource.shared_waiters
-            if resource.is_listed and resource.is_owned and 0 < waiters < _MOST_WAITERS:
-                return resource, "named on the thread's stack, and waited for"
-        except MemoryReadError:
-            continue
-    return None
+        waiters = resource.exclusive_waiters + resource.shared_waiters
+        return 0 < waiters < _MOST_WAITERS and resource.is_owned and resource.is_listed
+    except MemoryReadError:
+        return False
+
+
+def _is_owner(resource: Resource, thread: Thread) -> bool:
+    """Whether a thread has the resource for itself, and so need not wait for it."""
+    try:
+        return resource.is_exclusive and any(owner.thread == thread.address for owner in resource.owners().owners)
+    except MemoryReadError:
+        return False
 
 
 def _locks_named(thread: Thread) -> Iterator[Tuple[int, str]]:
@@ -218,8 +222,7 @@ def _stack_words(thread: Thread) -> Iterator[int]:
             yield word
 
 
-def _push_lock(thread: Thread, objects: Tuple[int, ...]) -> Optional[Obstacle]:
-    target = thread.target
+def _push_lock(thread: Thread, objects: Tuple[int, ...], survey: LockSurvey) -> Optional[Obstacle]:
     lock = lock_waited_for(thread, objects)
     evidence = "its newest waiter's block leads to the thread"
     place = lock.address if lock is not None else 0
@@ -227,16 +230,13 @@ def _push_lock(thread: Thread, objects: Tuple[int, ...]) -> Optional[Obstacle]:
         place, evidence = next(_locks_named(thread), (0, ""))
         if not place:
             return None
-    try:
-        owner = lock_owner(target, place)
-    except SymbolError:
-        owner = None
+    owner = survey.owner_of(place)
     if owner is None:
         note = "no owner known: no thread's lock entries name it"
         if lock is not None and lock.is_shared:
             note = "held shared; " + note
         return Obstacle("push lock", place, (), evidence, note=note)
-    return Obstacle("push lock", place, (owner.address,), f"{evidence}; the owner's lock entry")
+    return Obstacle("push lock", place, (owner,), f"{evidence}; the owner's lock entry")
 
 
 def _message(thread: Thread) -> Optional[Obstacle]:

@@ -8,9 +8,10 @@ Each cause says by what it is known (`evidence`). What names no owner (an event,
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Set, Tuple
+from typing import List, NamedTuple, Optional, Set, Tuple
 
 from dumpkit.errors import MemoryReadError
+from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.obstacle import obstacles, words_of
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait import is_thread, wait_blocks
@@ -53,9 +54,12 @@ class WaitChain(NamedTuple):
     deadlocks: Tuple[Tuple[Thread, ...], ...]
 
 
-def wait_chain(thread: Thread) -> WaitChain:
-    """Follow what a thread waits for. Raises MemoryReadError and SymbolError where not even its state is known."""
-    walk = _Walk(thread.target)
+def wait_chain(thread: Thread, survey: Optional[LockSurvey] = None) -> WaitChain:
+    """Follow what a thread waits for; who asks for many threads gives them one `survey`.
+
+    Raises MemoryReadError and SymbolError where not even its state is known.
+    """
+    walk = _Walk(thread.target, survey if survey is not None else LockSurvey(thread.target))
     root = walk.node(thread, [])
     return WaitChain(root, tuple(walk.deadlocks))
 
@@ -63,8 +67,9 @@ def wait_chain(thread: Thread) -> WaitChain:
 class _Walk:
     """Follows one thread's wait."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, survey: LockSurvey) -> None:
         self._target = target
+        self._survey = survey
         self._count = 0
         #: Threads that wait for any of several objects: a cycle through them may end otherwise.
         self._choosing: Set[int] = set()
@@ -83,7 +88,7 @@ class _Walk:
                 return WaitNode(thread, state, (), _not_waiting(thread, state))
             if self._count > MOST_THREADS or len(path) >= DEEPEST:
                 return WaitNode(thread, state, (), f"not followed: more than {MOST_THREADS} threads")
-            found = list(obstacles(thread))
+            found = list(obstacles(thread, self._survey))
             if len(found) > 1 and not wait_blocks(thread).is_for_all:
                 self._choosing.add(thread.address)
         except MemoryReadError as error:

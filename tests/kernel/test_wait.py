@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dumpkit.kernel.lock_entry import lock_entries, lock_owner
+from dumpkit.kernel.lock_entry import lock_entries
+from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.push_lock import lock_waited_for, push_lock, waiting_blocks
 from dumpkit.kernel.resource import Resource, resources
 from dumpkit.kernel.wait import DispatcherObject, fast_mutex_of, is_thread, wait_blocks
@@ -131,8 +132,15 @@ def test_lock_entries_name_locks_and_their_owners(at: Lab) -> None:
     (entry,) = lock_entries(at.thread("entry"))
     assert (entry.lock, entry.is_acquired, entry.is_waiting) == (at.parts["named"], False, True)
     assert lock_entries(at.thread("runner")) == []
-    assert lock_owner(at.target, lock) == at.thread("push owner")
-    assert lock_owner(at.target, at.parts["held"]) is None
+
+
+def test_a_survey_knows_the_owners_of_locks_and_the_resources_that_are_waited_for(at: Lab) -> None:
+    survey = LockSurvey(at.target)
+    assert survey.owner_of(at.parts["push lock"]) == at.address("push owner")
+    assert survey.owner_of(at.parts["held"]) is None
+    contended = {resource.address for resource in survey.contended}
+    assert {at.parts[name] for name in ("held", "shared", "named")} < contended
+    assert at.parts["free resource"] not in contended
 
 
 def test_a_push_locks_waiters_are_the_blocks_on_their_stacks(at: Lab) -> None:

@@ -168,6 +168,15 @@ def test_a_resource_that_only_the_stack_names_is_found(tmp_path: Path) -> None:
     assert (cause.object, cause.evidence) == (made.parts["named"], "named on the thread's stack, and waited for")
 
 
+def test_of_two_resources_that_the_stack_names_none_is_taken(tmp_path: Path) -> None:
+    made = make()
+    made.threads["entry"].member("LockEntries[2]")["LockUnsafe"] = 0
+    stack = made.threads["entry"]["Tcb.KernelStack"]
+    made.machine.put_u64(stack + 0x300, made.parts["named"], made.parts["held"])
+    cause = only_cause(Lab(made, tmp_path), "entry")
+    assert cause.object == 0 and "which one is not known" in cause.note
+
+
 def alpc_message_type() -> RecordType:
     """_KALPC_MESSAGE as public symbols have it, which the forge's tables leave out."""
     pointer = PointerType(lambda: BaseType("void", 0, "void"), 8)

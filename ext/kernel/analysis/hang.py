@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
+from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.process import processes
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait_chain import WaitNode, wait_chain
@@ -58,6 +59,7 @@ class _Search:
         self._deadlocks: List[Tuple[int, ...]] = []
         self._count = 0
         self._blocked: Set[int] = set()
+        self._locks = LockSurvey(target)
         self._problems: List[str] = []
 
     def threads(self) -> Iterator[Thread]:
@@ -81,7 +83,7 @@ class _Search:
         try:
             if thread.state != "Waiting" or thread.wait_reason in _IDLE_REASONS:
                 return
-            chain = wait_chain(thread)
+            chain = wait_chain(thread, self._locks)
         except SymbolError:
             raise
         except DumpkitError as error:
