@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
-from dumpkit.errors import DumpkitError, SymbolError
+from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.failing_context import FailingContext
 from dumpkit.kernel.bugchecks import Bugcheck
@@ -12,6 +12,9 @@ from dumpkit.kernel.stack import Frame
 from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.record import Record
 from dumpkit.target import Module, Target, UnloadedModule
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.io.driver import Driver
 
 #: Modules that run on others' behalf: what fails in them was usually handed to them by their caller, or by the driver
 #: that they call. Lower-case debugger names. They are blamed only where the stack has nobody else.
@@ -119,41 +122,35 @@ class Blame:
         return self._named(value, where)
 
     def _device(self, address: int, where: str) -> Optional[Culprit]:
-        from dumpkit.kernel.io.bare_objects import driver_of_device, start_of_driver
         from dumpkit.kernel.io.device import Device
 
-        try:
-            device = Device(self._target, address)
-        except SymbolError:
-            start = start_of_driver(self._target, driver_of_device(self._target, address))
-            return self._driver_at(start, f"{where} is a device of its driver (layouts of wdm.h, for want of symbols)")
+        device = Device(self._target, address)
         if not device.is_device:
             raise DumpkitError(f"{address:016x} is no device object")
-        return self._driver_at(device.driver.start, f"{where} is a device of its driver {device.driver.short_name}")
+        return self._driver_of(device.driver, f"{where} is a device of")
 
     def _irp(self, address: int, where: str) -> Optional[Culprit]:
-        from dumpkit.kernel.io.bare_objects import device_of_irp, driver_of_device, start_of_driver
         from dumpkit.kernel.io.irp import Irp
 
-        try:
-            irp = Irp(self._target, address)
-        except SymbolError:
-            driver = driver_of_device(self._target, device_of_irp(self._target, address))
-            why = f"{where} is an IRP that is with its driver (layouts of wdm.h, for want of symbols)"
-            return self._driver_at(start_of_driver(self._target, driver), why)
+        irp = Irp(self._target, address)
         if not irp.is_irp:
             raise DumpkitError(f"{address:016x} is no IRP")
         location = irp.current_location
-        owner = location.driver if location is not None else None
-        if owner is None:
+        driver = location.driver if location is not None else None
+        if driver is None:
             raise DumpkitError("no driver has the IRP")
-        return self._driver_at(owner.start, f"{where} is an IRP that is with its driver {owner.short_name}")
+        return self._driver_of(driver, f"{where} is an IRP that is with")
 
-    def _driver_at(self, start: int, where: str) -> Culprit:
-        module = self._target.module_at(start)
+    def _driver_of(self, driver: Driver, where: str) -> Culprit:
+        try:
+            name = driver.short_name
+        except MemoryReadError:
+            # A minidump may have the object without its name.
+            name = f"at {driver.address:016x}"
+        module = self._target.module_at(driver.start)
         if module is None:
-            raise DumpkitError(f"the driver's image at {start:016x} is no loaded module")
-        return self._image(module, where)
+            raise DumpkitError(f"the driver's image at {driver.start:016x} is no loaded module")
+        return self._image(module, f"{where} the driver {name}")
 
     def _named(self, address: int, where: str) -> Optional[Culprit]:
         """The module that a UNICODE_STRING (ntdef.h) names."""

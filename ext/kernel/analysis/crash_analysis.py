@@ -202,10 +202,12 @@ class CrashAnalyzer:
             if words[0] in ("irp", "thread", "device") and len(words) > 1:
                 found.setdefault(words[0], self._parameters[int(words[1]) - 1])
         if "device" in found:
-            from dumpkit.kernel.io.bare_objects import driver_of_device
+            from dumpkit.kernel.io.device import Device
 
             try:
-                found["driver"] = driver_of_device(self._target, found["device"])
+                device = Device(self._target, found["device"])
+                if device.is_device:
+                    found["driver"] = device.driver.address
             except DumpkitError as error:
                 self._evidence.lack("device", error)
         return Objects(**found)

@@ -205,7 +205,7 @@ def test_a_request_without_symbols_leads_to_its_driver(tmp_path: Path) -> None:
     target = open_dump(str(path), symbol_path="", offline=True)
     found = analyze_crash(target, 0x9F, parameters)
     assert found.culprit.image == "slow.sys"
-    assert "wdm.h" in found.evidence["culprit"]
+    assert "IRP" in found.evidence["culprit"]
     target.close()
 
 
