@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.debugger_data import DebuggerData, read_debugger_data
@@ -18,7 +18,7 @@ from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, U
 from dumpkit.windbg import pykd
 from dumpkit.windbg.engine import Engine, address_of_text
 from dumpkit.windbg.memory import EngineMemory, EngineVirtualMemory
-from dumpkit.windbg.times import session_filetime, uptime_units
+from dumpkit.windbg.times import refined, session_filetime, uptime_units
 
 if TYPE_CHECKING:
     from dumpkit.symbols.search import SymbolSearch
@@ -135,6 +135,8 @@ class PykdTarget(KernelTarget):
             text, header, data = self._version_text, self._header, self.debugger_data
             version = _VERSION.search(text)
             listed = _MODULE_LIST.search(text)
+            path = self.name if self.engine.is_dump else None
+            time, uptime = refined(path, session_filetime(text), uptime_units(text))
             self._system = System(
                 build=header.get("MinorVersion", int(version.group(1)) if version is not None else 0),
                 checked=version is not None and version.group(4) == "Checked",
@@ -143,8 +145,8 @@ class PykdTarget(KernelTarget):
                 suite_mask=self._number("SuiteMask", _SUITE_MASK),
                 kernel_base=self.kernel_base,
                 ps_loaded_module_list=address_of_text(listed.group(2)) if listed is not None else 0,
-                system_time=session_filetime(text),
-                uptime=uptime_units(text),
+                system_time=time,
+                uptime=uptime,
                 build_lab=build_lab(self.memory, data) if data is not None else None,
                 service_pack=self._service_pack(),
             )
@@ -198,26 +200,28 @@ class PykdTarget(KernelTarget):
 
     @property
     def current_context(self) -> Context:
-        """The current processor's registers as the engine has them."""
-        return self._context_by(self.engine.register, self.engine.vector)
-
-    @property
-    def changed_context(self) -> Optional[Context]:
-        """The registers that `.cxr`, `.trap`, `.thread` or `.frame /c` made current in WinDbg; None where none did."""
+        """The registers that are current in WinDbg: the processor's, or those that a command such as `.cxr` set."""
         engine = self.engine
-        name = "rip" if self.architecture is X64 else "pc"
-        if engine.expression(f"@{name}") == engine.register(name):
-            return None
-        return self._context_by(lambda name: engine.expression(f"@{name}"), lambda name: None)
-
-    def _context_by(self, register: Callable[[str], Optional[int]], vector: Callable[[str], Optional[int]]) -> Context:
-        names = [(name, size) for name, (_, size) in self.architecture.layout.items() if name != "contextflags"]
         values: Dict[str, int] = {}
+        names = [(name, size) for name, (_, size) in self.architecture.layout.items() if name != "contextflags"]
         for name, size in [*names, *((name, 8) for name in _SPECIAL)]:
-            value = register(name) if size <= 8 else vector(name)
+            value = engine.register(name) if size <= 8 else engine.vector(name)
             if value is not None:
                 values[name] = value
         return Context(self.architecture, values)
+
+    @property
+    def changed_context(self) -> Optional[Context]:
+        """The registers that `.cxr`, `.trap`, `.thread` or `.frame /c` made current in WinDbg; None where none did.
+
+        Raises DumpkitError where the processor's own are not known.
+        """
+        own = self.context(self.current_processor)
+        current = self.engine.register("rip" if self.architecture is X64 else "pc")
+        stack = self.engine.register("rsp" if self.architecture is X64 else "sp")
+        if (current, stack) == (own.instruction_pointer, own.stack_pointer):
+            return None
+        return self.current_context
 
     # --- Modules and symbols -------------------------------------------------
 

@@ -1,9 +1,13 @@
-"""The two lines of `.time`, as numbers: pykd has them in whole seconds only."""
+"""The two lines of `.time`, as numbers: pykd has them in whole seconds only, the engine prints thousandths.
+
+A dump's header has both to 100 ns. Layout: DUMP_HEADER64, as Microsoft's ntdbg.h and `dumpkit.dump.header` have it.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Optional
+from struct import unpack_from
+from typing import Optional, Tuple
 
 from dumpkit.clock import filetime
 
@@ -36,3 +40,32 @@ def uptime_units(text: str) -> Optional[int]:
         return None
     days, hours, minutes, seconds, milliseconds = map(int, match.groups())
     return ((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + milliseconds) * 10_000
+
+
+_SIGNATURE = b"PAGEDU64"
+_SYSTEM_TIME, _SYSTEM_UP_TIME = 0xFA8, 0x1030
+_THOUSANDTH = 10_000
+
+Times = Tuple[Optional[int], Optional[int]]
+
+
+def refined(path: Optional[str], time: Optional[int], uptime: Optional[int]) -> Times:
+    """(FILETIME, uptime) of the engine with the digits that a dump's header adds; as they are where it does not agree.
+
+    `path` is the dump's, which may be in an archive, or None for a live kernel.
+    """
+    if path is None:
+        return time, uptime
+    try:
+        with open(path, "rb") as file:
+            header = file.read(0x1040)
+    except OSError:
+        return time, uptime
+    if not header.startswith(_SIGNATURE) or len(header) < 0x1040:
+        return time, uptime
+    return _finer(time, header, _SYSTEM_TIME), _finer(uptime, header, _SYSTEM_UP_TIME)
+
+
+def _finer(value: Optional[int], header: bytes, offset: int) -> Optional[int]:
+    exact: int = unpack_from("<Q", header, offset)[0]
+    return exact if value is not None and 0 <= exact - value < _THOUSANDTH else value
