@@ -112,7 +112,17 @@ MORE: Dict[str, Dict[str, str]] = {
             TotalCommitLimit TotalPagesForPagingFile VadPhysicalPages ProcessLockedFilePages SharedCommit""",
         "_MMPAGING_FILE": """Size MaximumSize MinimumSize FreeSpace PeakUsage HighestPage PageFileName
             VirtualStorePagefile""",
-    }
+    },
+    "registry": {
+        "_CMHIVE": "Hive HiveList KcbCacheTable KcbCacheTableSize FileFullPath FileUserName HiveRootPath",
+        "_HHIVE": "Signature BaseBlock Storage",
+        "_DUAL": "Length Map SmallDir",
+        "_HBASE_BLOCK": "Signature RootCell Length",
+        "_HMAP_ENTRY": "BlockOffset PermanentBinAddress MemAlloc",
+        "_CM_KEY_HASH_TABLE_ENTRY": "",
+        "_CM_KEY_HASH": "NextHash KeyHive KeyCell",
+        "_CM_KEY_CONTROL_BLOCK": "RefCount KeyHash KeyHive KeyCell ParentKcb NameBlock",
+    },
 }
 ENUMS = (
     """_KTHREAD_STATE _KWAIT_REASON _KOBJECTS _EX_HEAP_TYPE _HEAP_FAILURE_TYPE _MI_SYSTEM_VA_TYPE _POOL_TYPE""".split()
