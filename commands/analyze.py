@@ -5,6 +5,7 @@ from __future__ import annotations
 from os.path import basename
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from dumpkit.code import current_line
 from dumpkit.commands.analyze_text import (
     AccessFacts,
     Analysis,
@@ -12,6 +13,7 @@ from dumpkit.commands.analyze_text import (
     BlackBoxFacts,
     CulpritFacts,
     Description,
+    FailedInstruction,
     FailingContextFacts,
     analysis_lines,
     description_lines,
@@ -119,6 +121,23 @@ class _Facts:
         instruction = Hex(found.instruction) if found.instruction is not None else None
         return AccessFacts(Hex(found.address), found.operation, instruction, self._analysis.region, found.source)
 
+    def failed_instruction(self) -> Optional[FailedInstruction]:
+        """The instruction that could not be fetched, where that was the fault."""
+        access, failing = self._analysis.access, self._analysis.failing
+        if access is None or failing is None or access.address != access.instruction:
+            return None
+        target = self._target
+        place = target.symbols.nearest(access.address)
+        line = target.symbols.source_line(access.address)
+        name = f"{place.module.name}!{place.name}" if place is not None and place.name is not None else None
+        return FailedInstruction(
+            name or (place.module.name if place is not None else None),
+            Hex(place.displacement) if place is not None else Hex(0),
+            f"{line.file} @ {line.line}" if line is not None else None,
+            current_line(target, failing.context),
+            self._analysis.is_paged_code,
+        )
+
     def culprit(self) -> CulpritFacts:
         found: Culprit = self._analysis.culprit
         line = self._target.symbols.source_line(found.address) if found.address is not None else None
@@ -220,6 +239,7 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         analysis.virtual_machine,
         _hex(analysis.dump_attributes),
         facts.access(),
+        facts.failed_instruction(),
         (pool.label, Hex(pool.address), pool.region) if pool is not None else None,
         analysis.allocation,
         analysis.allocation_before,

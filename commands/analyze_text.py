@@ -25,7 +25,18 @@ _RULE = "*" * 79
 CLOSING_RULE = "---------"
 INCONCLUSIVE_MODULE, INCONCLUSIVE_IMAGE = "Unknown_Module", "Unknown_Image"
 #: Statements of `unknown` that no label of the output stands for.
-_QUIET = ("virtual_machine", "KiBugCheckData", "build", "region", "Hvl", "Hypervisor", "HalpHvciEnabled", "record", "trap", "context")
+_QUIET = (
+    "virtual_machine",
+    "KiBugCheckData",
+    "build",
+    "region",
+    "Hvl",
+    "Hypervisor",
+    "HalpHvciEnabled",
+    "record",
+    "trap",
+    "context",
+)
 
 
 class Argument(Record):
@@ -70,6 +81,18 @@ class AccessFacts(Record):
     source: str
 
 
+class FailedInstruction(Record):
+    """An instruction that could not be fetched."""
+
+    #: `module!function`, the module alone, or None outside every module; and the distance behind it.
+    symbol: Optional[str]
+    displacement: Hex
+    source: Optional[str]
+    instruction: str
+    #: Whether it lies in code that may be paged out.
+    is_paged_code: bool
+
+
 class CulpritFacts(Record):
     """Who is blamed; all None where nobody can be."""
 
@@ -100,6 +123,7 @@ class Analysis(Record):
     virtual_machine: Optional[str]
     dump_attributes: Optional[Hex]
     access: Optional[AccessFacts]
+    failed_instruction: Optional[FailedInstruction]
     #: Label, address and region of an argument that is an address in a pool.
     pool_address: Optional[Tuple[str, Hex, str]]
     #: The pool block that the address is in, as `pool` knows it.
@@ -166,7 +190,9 @@ def analysis_lines(result: Analysis) -> Iterator[Line]:
     yield from ("", "Debugging Details:", "------------------", "", "")
     if result._is_verbose:
         yield from _key_lines(result.keys)
-        yield from _bugcheck_lines(result)
+    yield from _bugcheck_lines(result)
+    if result._is_verbose:
+        yield from _file_lines(result)
         yield from _fault_lines(result)
         yield from _black_box_lines(result)
     if result.process is not None:
@@ -200,6 +226,9 @@ def _bugcheck_lines(result: Analysis) -> Iterator[Line]:
     yield from _labelled("BUGCHECK_CODE", f"{bare_code(result.description.code):x}")
     for number, argument in enumerate(result.description.arguments, 1):
         yield from _labelled(f"BUGCHECK_P{number}", f"{argument.value:x}", " ")
+
+
+def _file_lines(result: Analysis) -> Iterator[Line]:
     yield from _labelled("FILE_IN_CAB", result.file)
     if result.virtual_machine is not None:
         yield from _labelled("VIRTUAL_MACHINE", result.virtual_machine)
@@ -230,6 +259,8 @@ def _fault_lines(result: Analysis) -> Iterator[Line]:
         yield ""
     elif access is not None and access.source == "arguments":
         yield from _address_lines(access, _is_page_fault(result))
+    if result.failed_instruction is not None and result.failed_instruction.is_paged_code:
+        yield from _instruction_lines("IP_IN_PAGED_CODE", result.failed_instruction)
     if _is_page_fault(result):
         yield from _labelled("MM_INTERNAL_CODE", f"{result.description.arguments[3].value:x}")
         if _names_module_early(result):
@@ -323,6 +354,17 @@ def _record_lines(result: Analysis) -> Iterator[Line]:
         yield from _labelled("EXCEPTION_STR", f"0x{result.exception.code:x}")
     if not _has_trap_argument(result) and not _is_context_record(result):
         yield from _context_lines(result)
+    if result.failed_instruction is not None:
+        yield from _instruction_lines("FAILED_INSTRUCTION_ADDRESS", result.failed_instruction)
+
+
+def _instruction_lines(label: str, failed: FailedInstruction) -> Iterator[Line]:
+    yield f"{label}: "
+    if failed.symbol is not None:
+        source = f" [{failed.source}]" if failed.source is not None else ""
+        yield (Span(f"{failed.symbol}+{failed.displacement:x}", "symbol"), source)
+    yield failed.instruction
+    yield ""
 
 
 def _stack_lines(result: Analysis) -> Iterator[Line]:
@@ -362,7 +404,7 @@ def _culprit_lines(result: Analysis) -> Iterator[Line]:
             yield from _labelled("BUILDLAB_STR", result.branch)
         yield from _labelled("OSPLATFORM_TYPE", result.platform)
         yield from _labelled("OSNAME", result.system)
-        yield from _labelled("FAILURE_ID_HASH", result.bucket_hash)
+    yield from _labelled("FAILURE_ID_HASH", result.bucket_hash)
 
 
 def _remarks(result: Analysis) -> Iterator[Line]:

@@ -94,11 +94,17 @@ def test_the_summary_names_process_culprit_and_bucket(on) -> None:
     assert [line for line in lines[start:end] if line] == [
         "Debugging Details:",
         "------------------",
+        "BUGCHECK_CODE:  d1",
+        f"BUGCHECK_P1: {crash().names['ADDR']:x}",
+        "BUGCHECK_P2: 2",
+        "BUGCHECK_P3: 1",
+        f"BUGCHECK_P4: {crash().names['IP']:x}",
         "PROCESS_NAME:  System",
         "SYMBOL_NAME:  bad!Touch+10",
         "MODULE_NAME: bad",
         "IMAGE_NAME:  bad.sys",
         "FAILURE_BUCKET_ID:  AV_bad!Touch",
+        "FAILURE_ID_HASH:  {0400a9dd-bff7-f87f-fc52-4c13b8afd543}",
         "Followup:     MachineOwner",
     ]
 

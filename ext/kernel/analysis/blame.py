@@ -28,6 +28,8 @@ PLUMBING = frozenset(
 )
 #: Of these the kernel's own: blamed last of all.
 _KERNEL = frozenset(("nt", "hal"))
+#: What kernels are called where they are built.
+_KERNELS = frozenset(("ntoskrnl", "ntkrnlmp", "ntkrnlpa", "ntkrpamp", "ntkrla57"))
 
 #: The functions that stand between a bugcheck and its cause (public names of ntoskrnl).
 _REPORTERS = frozenset(
@@ -164,7 +166,7 @@ class Blame:
 
     def _image(self, module: Module, where: str) -> Culprit:
         self._evidence.note("culprit", where)
-        return Culprit(module.name, None, module.name, module.image_name, module.base, None, None)
+        return Culprit(module.name, None, module.name, self._file(module), module.base, None, None)
 
     # --- By the stack --------------------------------------------------------
 
@@ -230,12 +232,22 @@ class Blame:
 
     def _at(self, module: Module, address: int, frame: Optional[int]) -> Culprit:
         place = self._target.symbols.nearest(address)
-        if place is None or place.name is None:
-            return Culprit(
-                module.name, address - module.base, module.name, module.image_name, module.base, address, frame
-            )
-        symbol = f"{module.name}!{place.name}"
-        return Culprit(symbol, place.displacement, module.name, module.image_name, module.base, address, frame)
+        symbol, offset = module.name, address - module.base
+        if place is not None and place.name is not None:
+            symbol, offset = f"{module.name}!{place.name}", place.displacement
+        return Culprit(symbol, offset, module.name, self._file(module), module.base, address, frame)
+
+    def _file(self, module: Module) -> str:
+        """The name of a module's file: the kernel's as it was built, by its PDB, since every kernel is installed as
+        ntoskrnl.exe."""
+        if module.name.lower() == "nt":
+            file = self._target.symbols.file(module)
+            names = (getattr(file, "pdb_name", ""), self._target.symbols.symbol_file(module) or "")
+            for name in names:
+                stem, _, ending = name.replace("\\", "/").rpartition("/")[2].lower().rpartition(".")
+                if ending == "pdb" and stem in _KERNELS:
+                    return f"{stem}.exe"
+        return module.image_name
 
 
 def _found(frame: Frame, index: int) -> str:

@@ -23,9 +23,12 @@ def failure_bucket(
     culprit: Culprit,
     access: Optional[FaultingAccess],
     process: Optional[str],
+    is_paged_code: bool = False,
 ) -> str:
-    """FAILURE_BUCKET_ID of a crash."""
+    """FAILURE_BUCKET_ID of a crash; `is_paged_code` says that the fault was the fetch of pageable code."""
     form = bugcheck.rules.get("bucket") or _default(bugcheck, parameters)
+    if is_paged_code and form == "AV_{symbol}":
+        form = "AV_CODE_AV_PAGED_IP_{symbol}"
     words = {
         "symbol": culprit.bucket_symbol,
         "image": culprit.image or INCONCLUSIVE,

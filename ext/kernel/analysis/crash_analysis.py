@@ -10,7 +10,12 @@ from dumpkit.kernel.analysis.bucket import failure_bucket, failure_hash
 from dumpkit.kernel.analysis.circumstances import BlackBox, Regions, black_boxes, process_name, virtual_machine
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.failing_context import FailingContext, FailingContextFinder
-from dumpkit.kernel.analysis.faulting_access import FaultingAccess, access_of_arguments, access_of_record
+from dumpkit.kernel.analysis.faulting_access import (
+    FaultingAccess,
+    access_of_arguments,
+    access_of_record,
+    is_in_paged_code,
+)
 from dumpkit.kernel.analysis.key_values import SystemKeys
 from dumpkit.kernel.bugchecks import Bugcheck, describe
 from dumpkit.kernel.exception_record import fast_fail_name
@@ -54,6 +59,8 @@ class CrashAnalysis(Record):
     #: Virtual address of the exception record, and the record.
     exception: Optional[Tuple[int, ExceptionRecord]]
     access: Optional[FaultingAccess]
+    #: Whether that was the instruction itself, in pageable code.
+    is_paged_code: bool
     #: What lies at the address that was touched, as `pool` calls it; "" where that is not known.
     region: str
     pool: Optional[PoolAddress]
@@ -102,7 +109,8 @@ class CrashAnalyzer:
             access = access_of_record(finder.record[1], evidence)
         process = process_name(target, evidence)
         culprit = Blame(target, bugcheck, self._parameters, evidence).find(failing)
-        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, process)
+        paged_code = access is not None and is_in_paged_code(target, access, evidence)
+        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, process, paged_code)
         bucket_hash = failure_hash(bucket)
         system = SystemKeys(target, evidence)
         attributes = target.dump_attributes
@@ -120,6 +128,7 @@ class CrashAnalyzer:
             failing,
             finder.record,
             access,
+            paged_code,
             self._regions.name(access.address) if access is not None else "",
             pool,
             *self._allocations(access, pool),
