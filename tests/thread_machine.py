@@ -134,6 +134,8 @@ def _objects(at: _Builder) -> None:
     """A wait for each kind of dispatcher object."""
     machine = at.machine
     wait(at.thread("sleeper"), DELAY, [at.threads["sleeper"].at("Tcb.Timer")])
+    wait(at.thread("dozer"), DELAY, [add_event(machine)])
+    at.threads["dozer"]["Tcb.WaitBlock[0].Object"] = 0xFFFFFFFFFFFFFFFF
     wait(at.thread("semaphore"), EXECUTIVE, [add_semaphore(machine, 7)])
     wait(at.thread("joiner"), EXECUTIVE, [at.threads["ready"]])
     process = machine.view("_EPROCESS", at.parts["program"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator, NamedTuple, Optional
 
-from dumpkit.code import name_of
 from dumpkit.kernel.stack import Frame
 from dumpkit.target import Target
 
@@ -37,11 +36,18 @@ def named_frames(target: Target, frames: Iterable[Frame]) -> Iterator[NamedFrame
             name = f"{inlined.module.name}!{inlined.name}" + (f"+0x{distance:x}" if distance > 0 else "")
             source = f"{inlined.file} @ {inlined.line}" if inlined.file is not None else None
             yield NamedFrame(frame, name, inlined.module.name, source, True)
-        module = target.module_at(address)
+        place = symbols.nearest(address)
         line = symbols.source_line(address)
         yield NamedFrame(
             frame,
-            name_of(target, address) or f"0x{address:x}",
-            module.name if module is not None else None,
+            str(place) if place is not None else _name_outside(target, address),
+            place.module.name if place is not None else None,
             f"{line.file} @ {line.line}" if line is not None else None,
         )
+
+
+def _name_outside(target: Target, address: int) -> str:
+    """The name of an address outside every loaded module: that of an unloaded one, or the address."""
+    from dumpkit.code import name_of
+
+    return name_of(target, address) or f"0x{address:x}"

@@ -13,6 +13,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.thread import THREAD_OBJECT, Thread
+from dumpkit.memory import U64_MASK
 from dumpkit.target import Target
 
 #: A thread waits for no more objects at once (MAXIMUM_WAIT_OBJECTS, wdm.h).
@@ -84,7 +85,8 @@ def wait_blocks(thread: Thread) -> WaitBlocks:
     try:
         for record in _counted(thread, int(first)) if "WaitBlockCount" in tcb else _linked(first):
             place = int(record.Object)
-            if place and place != timer:
+            # A thread that only sleeps has all ones there, or its own timer.
+            if place not in (0, U64_MASK, timer):
                 found.append(WaitBlock(record.address, place, int(record.WaitKey), int(record.WaitType)))
     except MemoryReadError as error:
         return WaitBlocks(tuple(found), f"a wait block cannot be read: {error}")

@@ -31,8 +31,9 @@ def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         ("notified", ["NotificationEvent"]),
         ("any", ["SynchronizationEvent", "Mutant"]),
         ("runner", []),
-        # A thread's own timer is no object that it waits for.
+        # A thread's own timer is no object that it waits for, nor are the ones that stand for none.
         ("sleeper", []),
+        ("dozer", []),
     ],
 )
 def test_a_thread_waits_for_the_objects_of_its_blocks(at: Lab, name: str, kinds: list[str]) -> None:
