@@ -12,6 +12,7 @@ from struct import pack_into
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from tests.forge.assembly import Code
+from tests.forge.image_sections import PAGE
 from tests.forge.io import StackLocation, add_device, add_driver, add_irp
 from tests.forge.kernel_variables import add_debugger_data, set_bugcheck
 from tests.forge.machine import Machine
@@ -33,6 +34,8 @@ BASES = {
     "slow": ("slow.sys", 0xFFFFF80242000000),
     "gpu": ("gpu.sys", 0xFFFFF80243000000),
 }
+#: A function of bad.sys that may be paged out.
+PAGED = 0xFFFFF80241026000
 #: An address in an image that is gone.
 GONE = 0xFFFFF80250001230
 FAULT_ADDRESS = 0xFFFFA08F99990010
@@ -77,6 +80,8 @@ def _record(code: int, address: int, *parameters: int) -> bytes:
 
 
 def _define(scene: Scene) -> None:
+    scene.images["bad"].section("PAGE", PAGE, PAGED - BASES["bad"][1], 0x1000)
+    scene.images["bad"].function("Paged", Code().nop(8).ret(), PAGED - BASES["bad"][1])
     trap = Code().prologue(MachineFrame(True), Push("rbp"), Alloc(0x158)).nop_to(0x3E).hex("ffd0").nop(8)
     scene.images["nt"].function("KiPageFault", trap)
     scene.places["nt!KiPageFault"] = Place(scene.images["nt"].base + scene.images["nt"].rva_of("KiPageFault"), 0, 0x40)

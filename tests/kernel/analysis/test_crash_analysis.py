@@ -9,7 +9,7 @@ import pytest
 from dumpkit.dump import open_dump
 from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis, analyze_crash
 
-from tests.kernel.analysis.crash_scene import ACCESS_VIOLATION, FAULT_ADDRESS, GONE, crash
+from tests.kernel.analysis.crash_scene import ACCESS_VIOLATION, FAULT_ADDRESS, GONE, PAGED, crash
 
 #: Code, arguments (names of the scene's, or hexadecimal), kind of context, module to blame, bucket.
 TABLE = """
@@ -188,6 +188,16 @@ def test_without_symbols_and_images_the_context_is_found_by_its_form(
     assert found.culprit.module == "bad"
     assert found.bucket.endswith("bad!unknown_function")
     assert "process_name" in found.unknown
+
+
+def test_a_call_of_pageable_code_is_told_from_a_wild_pointer(analyse: Analyse) -> None:
+    found = analyse(0xD1, "IP", "2", "8", "IP", fault_at=PAGED)
+    assert found.is_paged_code
+    assert found.bucket == "AV_CODE_AV_PAGED_IP_bad!Paged"
+    assert found.evidence["paged_code"] == "section PAGE of bad.sys, which is pageable"
+    other = analyse(0xD1, "IP", "2", "8", "IP")
+    assert not other.is_paged_code
+    assert other.bucket == "AV_bad!Touch"
 
 
 def test_a_request_without_symbols_leads_to_its_driver(tmp_path: Path) -> None:
