@@ -66,6 +66,8 @@ def dpcs(session: Session, processor: Optional[int] = None) -> DpcQueues:
     count = target.system.processors
     if processor is not None and processor >= count:
         raise CommandError(f"{processor} is not a valid processor number")
+    # Without symbols there is nothing to say of any processor.
+    target.type("_KPRCB")
     gaps = Gaps()
     found: List[QueuedDpc] = []
     for number in range(count) if processor is None else (processor,):

@@ -130,6 +130,8 @@ def timer(session: Session, processor: Optional[int] = None) -> Timers:
     count = target.system.processors
     if processor is not None and processor >= count:
         raise CommandError(f"{processor} is not a valid processor number")
+    # Without symbols there is nothing to say of any processor.
+    target.type("_KPRCB")
     gaps = Gaps()
     now = clock(target)
     if now is None:

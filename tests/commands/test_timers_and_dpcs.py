@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dumpkit.errors import DumpkitError
+from dumpkit.errors import DumpkitError, SymbolError
 
 from tests.commands.object_machine import CRASH_TIME, UPTIME, Made, make
 from tests.faulty_target import Faults, Missing
@@ -11,7 +11,8 @@ from tests.forge.sync import add_timer
 from tests.forge.thread import wait
 from tests.forge.timers import add_dpc, empty_tables, encoded_dpc, queue_dpcs, queue_timer, set_keys
 from tests.forged_session import drop_page, session_for
-from tests.running import run, run_lines
+from tests.running import run, run_lines, session_of
+from tests.shared import needs_shared
 
 SECOND = 10_000_000
 NEVER, ALWAYS = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
@@ -198,4 +199,13 @@ def test_without_the_shared_data_the_headers_uptime_tells_when_timers_fire(tmp_p
     lines = run_lines(session, "timer 0")
     assert any("[12/ 4/2023 14:55:46.455]" in line for line in lines)
     assert any("uptime stands for it" in line for line in lines)
+    session.target.close()
+
+
+@needs_shared
+@pytest.mark.parametrize("line", ("timer", "dpcs", "pcr"))
+def test_without_symbols_one_line_says_so(line):
+    session = session_of("rts_9f")
+    with pytest.raises(SymbolError, match="is not known: nt has no symbols"):
+        run(session, line)
     session.target.close()
