@@ -75,12 +75,28 @@ def _one_path(name: str, text: str, what: str) -> str:
 
 
 def _open_log(session: Session, name: str, text: str, append: bool) -> Message:
+    timed = False
+    while text.lower().startswith(("/t", "/u")) and text[2:3] in ("", " ", "\t"):
+        timed = timed or text[1] in "tT"
+        text = text[2:].lstrip()
     path = _one_path(name, text, "a file")
+    if timed:
+        path = _with_time(path)
     session.open_log(path, append)
     return Message(f"Opened log file '{path}'")
 
 
-_LOG_FILE = (Text("file", "its path", holds="file"),)
+def _with_time(path: str) -> str:
+    """A path with the process's number and the time before its ending: log_0020_2026-11-22_22-10-49-265.txt."""
+    import os
+    from datetime import datetime
+
+    stem, ending = os.path.splitext(path)
+    now = datetime.now()
+    return f"{stem}_{os.getpid():04x}_{now:%Y-%m-%d_%H-%M-%S}-{now.microsecond // 1000:03d}{ending}"
+
+
+_LOG_FILE = (Text("file", "[/t] [/u] its path; /t puts process and time into its name", holds="file"),)
 
 
 @command(
@@ -94,7 +110,8 @@ _LOG_FILE = (Text("file", "its path", holds="file"),)
 def log_open(session: Session, file: str = "") -> Message:
     """Opens a log file; everything shown from now on is written to it as well, in UTF-8.
 
-    A file that is there is replaced; .logappend goes on at its end.
+    A file that is there is replaced; .logappend goes on at its end. /t puts the process's number and the time into the
+    file's name; /u, which asks the debugger for Unicode, is accepted.
     """
     return _open_log(session, ".logopen", file, append=False)
 

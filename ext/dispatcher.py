@@ -35,13 +35,21 @@ class Call(NamedTuple):
 
 
 def split_commands(line: str) -> List[str]:
-    """The commands of a line: `;` parts them outside double quotes, `*` makes the rest a comment, `$$` up to a `;`."""
+    """The commands of a line: `;` parts them outside double quotes, `*` makes the rest a comment, `$$` up to a `;`.
+
+    It does not part the characters of a constant that `?` evaluates either: ? 'a;b'.
+    """
     commands: List[str] = []
     start, quoted = 0, False
+    constant_end = -1
     for position, character in enumerate(line + ";"):
         at_end = position == len(line)
+        if position <= constant_end:
+            continue
         if character == '"' and not at_end:
             quoted = not quoted
+        if character == "'" and not quoted and line[start:position].lstrip().startswith("?"):
+            constant_end = line.find("'", position + 1)
         if (character != ";" or quoted) and not at_end:
             continue
         text = line[start:position].strip()

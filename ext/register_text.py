@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Optional
 
 from dumpkit.registers import PARTS, X64, Context
 
@@ -83,6 +83,77 @@ def register_text(context: Context, name: str) -> str:
         # Control and descriptor-table registers, which a processor has and a CONTEXT has not.
         return f"{key}={value:016x}"
     return f"{key}={value:x}"
+
+
+#: Display format of `r NAME:FORMAT` -> bytes of an element, and how wide a floating-point one is.
+_FORMATS = {"ub": (1, 0), "uw": (2, 0), "ud": (4, 0), "uq": (8, 0), "f": (4, 12), "d": (8, 22)}
+#: Digits of a double there.
+_DOUBLE_DIGITS = 12
+
+
+def formatted_register(context: Context, name: str, form: str, value: Optional[int] = None) -> str:
+    """One register as `r NAME:FORMAT` prints it: elements, the highest first, of a size or of floating point.
+
+    `form` is ub, uw, ud, uq, f or d; `value` is given for what is no register. Raises RegisterError for a register
+    that is not there, KeyError for another format.
+    """
+    key = name.lower()
+    size, width = _FORMATS[form.lower()]
+    if value is None:
+        value = context[key]
+    architecture = context.architecture
+    whole = architecture.layout.get(architecture.aliases.get(key, key))
+    total = max(whole[1] if whole is not None else 8, size)
+    data = value.to_bytes(total, "little")
+    elements = [data[at : at + size] for at in range(total - size, -1, -size)]
+    return f"{key}={' '.join(_element(element, width) for element in elements)}"
+
+
+def _element(data: bytes, width: int) -> str:
+    if not width:
+        return f"{int.from_bytes(data, 'little'):0{2 * len(data)}x}"
+    from struct import unpack
+
+    from dumpkit.formats import engine_float
+
+    if len(data) == 4:
+        return f"{engine_float(unpack('<f', data)[0]):>{width}}"
+    return f"{engine_float(unpack('<d', data)[0], _DOUBLE_DIGITS):>{width}}"
+
+
+#: Bits of the mask of `rM`.
+INTEGERS, SEGMENTS, DEBUG, XMM, CONTROL, DESCRIPTORS = 3, 8, 0x20, 0x40, 0x80, 0x100
+#: Floating point, MMX and AVX: known bits, but a dump's contexts are not read so far.
+NOT_READ = 0x4 | 0x10 | 0x200 | 0x400 | 0x800
+_MASKED_ROWS = {
+    CONTROL: (("cr0", "cr2", "cr3"), ("cr8",)),
+    DEBUG: (("dr0", "dr1", "dr2"), ("dr3", "dr6", "dr7", "cr4")),
+}
+
+
+def masked_lines(context: Context, mask: int) -> Iterator[str]:
+    """The x64 registers of a mask as `rM MASK` prints them, without the instruction."""
+    lines = list(_x64_lines(context, bool(mask & SEGMENTS)))
+    if mask & INTEGERS:
+        yield from lines
+    elif mask & SEGMENTS:
+        yield lines[-1]
+    if mask & XMM:
+        yield from (f"xmm{number}={_floats(context, number)}" for number in range(16))
+    for bit, rows in _MASKED_ROWS.items():
+        if mask & bit:
+            yield from (" ".join(f"{name}={_number(context, name)}" for name in row) for row in rows)
+    if mask & DESCRIPTORS:
+        shown = {name: context.shown(name) or 0 for name in ("gdtl", "idtl", "tr", "ldtr")}
+        yield (
+            f"gdtr={_number(context, 'gdtr')}   gdtl={shown['gdtl']:04x} idtr={_number(context, 'idtr')}"
+            f"   idtl={shown['idtl']:04x} tr={shown['tr']:04x}  ldtr={shown['ldtr']:04x}"
+        )
+
+
+def _floats(context: Context, number: int) -> str:
+    """An xmm register as four single floats, the highest first."""
+    return " ".join(_vector(context.shown(f"xmm{number}") or 0).split())
 
 
 def _vector(value: int) -> str:

@@ -139,3 +139,9 @@ def test_surplus_and_unknown_options_are_refused_with_the_synopsis() -> None:
     assert caught.value.usage == "q"
     with pytest.raises(CommandError, match="q: unknown option -x"):
         session.execute("q -x")
+
+
+def test_a_constant_that_is_evaluated_may_hold_what_parts_commands():
+    assert split_commands("? 'a;b'; ? 2") == ["? 'a;b'", "? 2"]
+    assert split_commands(".echo it's; ? 1") == [".echo it's", "? 1"]
+    assert split_commands("? 'a;b") == ["? 'a", "b"]

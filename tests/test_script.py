@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,11 @@ def test_logs_hold_what_was_shown(session: Session, tmp_path: Path) -> None:
         session.execute(".logclose")
     with pytest.raises(CommandError, match="cannot open log file"):
         session.execute(f".logopen {tmp_path / 'no' / 'folder'}")
+
+
+def test_a_logs_name_can_have_the_process_and_the_time(tmp_path):
+    session = session_on(None)
+    session.execute(f".logopen /t /u {tmp_path / 'a.b.txt'}; .echo within; .logclose")
+    (log,) = tmp_path.iterdir()
+    assert re.fullmatch(r"a\.b_[0-9a-f]{4,}_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{3}\.txt", log.name)
+    assert "within" in log.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dumpkit.dump import open_dump
 from dumpkit.errors import CommandError, ExpressionError
-from dumpkit.register_text import flags_line, register_lines, register_text
+from dumpkit.register_text import flags_line, formatted_register, register_lines, register_text
 from dumpkit.registers import ARM64, X64, Context
 from dumpkit.session import Session
 
@@ -101,3 +101,36 @@ def test_a_processor_without_registers_is_refused_and_the_session_stays(session:
 @needs_shared
 def test_control_registers_are_shown_by_name() -> None:
     assert run_lines(session_of("triage_x64"), "r cr3, cr8") == ["cr3=00000000001ad000 cr8=0000000000000000"]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("uq", "rax=0123456789abcdef"),
+        ("ud", "rax=01234567 89abcdef"),
+        ("uw", "rax=0123 4567 89ab cdef"),
+        ("ub", "rax=01 23 45 67 89 ab cd ef"),
+        ("d", f"rax={'3.51270056409e-303':>22}"),
+        ("f", f"rax={'2.99882e-038':>12} {'-4.13604e-033':>12}"),
+    ],
+)
+def test_a_register_is_shown_in_the_elements_of_a_format(form: str, text: str) -> None:
+    context = Context(X64, {"rax": 0x0123456789ABCDEF})
+    assert formatted_register(context, "rax", form) == text
+
+
+def test_a_part_of_a_register_has_as_many_elements_as_a_whole_one(session: Session) -> None:
+    session.override = Context(X64, {"rax": 0x1250, "efl": 0x246})
+    assert run_lines(session, "r al:ub, efl:ud")[1] == "al=00 00 00 00 00 00 00 50 efl=00000246"
+    with pytest.raises(ExpressionError, match="Syntax error in 'r rax:b'"):
+        run(session, "r rax:b")
+
+
+def test_a_mask_says_which_registers_are_shown(session: Session) -> None:
+    assert len(run_lines(session, "rM 0")) == 2
+    assert run_lines(session, "rM 2")[0].startswith("rax=")
+    assert run_lines(session, "rM 8")[0].startswith("cs=")
+    assert run_lines(session, "rX")[15].startswith("xmm15=")
+    assert run_lines(session, "rM 1000")[0] == "Ignored invalid bits 1000"
+    assert "Floating-point, MMX and AVX registers are not read from dumps." in run_lines(session, "rM 4")
+    assert run_lines(session, "rM 2 rax") == run_lines(session, "r rax")
