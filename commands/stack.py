@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.errors import CommandError, DumpkitError
-from dumpkit.expression import refuse_surplus
 from dumpkit.kernel.stack import MOST_FRAMES, Frame, walk_stack
 from dumpkit.kernel.x64_walk import CODE, FRAME_POINTER, SCAN
 from dumpkit.numbers import quoted
@@ -218,6 +217,8 @@ class _Options:
             raise CommandError(
                 f"Requested number of stack frames (0x{count:x}) is too large! The maximum number is 0xffff.", _USAGE
             )
+        from dumpkit.expression import refuse_surplus
+
         refuse_surplus(self._text, end)
         self.is_counted = True
         # The debugger takes 0 for all.
