@@ -144,20 +144,32 @@ def handle(session: Session, query: str = "") -> Handles:
 
 
 def _numbers(session: Session, query: str) -> Tuple[List[int], str]:
-    """Up to three expressions at the start, and the word behind the third."""
-    values: List[int] = []
-    rest = query.strip()
-    while rest and len(values) < 3:
-        if rest.split(None, 1)[0] == "-1":
-            values.append(_ALL)
-            rest = rest[2:].strip()
-            continue
-        value, rest = session.evaluate_prefix(rest)
-        values.append(value)
-        rest = rest.strip()
-    if len(rest.split()) > 1:
+    """Up to three expressions at the start, and the word behind the third.
+
+    White space parts them, other than in a calculation: `3 -1` is a flag and a process.
+    """
+    words = list(_words(query))
+    values = [_ALL if word == "-1" else session.evaluate(word) for word in words[:3]]
+    rest = " ".join(words[3:])
+    if len(words) > 4:
         raise CommandError(f"handle: '{rest}' is no type of objects", _USAGE)
     return values, rest
+
+
+def _words(text: str) -> Iterator[str]:
+    """The words of a text; parentheses hold white space together."""
+    depth = 0
+    word = ""
+    for character in text.strip():
+        if character.isspace() and depth <= 0:
+            if word:
+                yield word
+            word = ""
+            continue
+        depth += (character == "(") - (character == ")")
+        word += character
+    if word:
+        yield word
 
 
 def _process(session: Session, which: Optional[int]) -> Optional[Process]:

@@ -137,6 +137,13 @@ def test_one_handle_of_the_kernels_table(made, session):
         assert any(f"Object: {made.parts['file'].address:x}  GrantedAccess: 00000003" in text for text in lines)
 
 
+def test_words_are_parted_by_white_space_but_within_parentheses(made, session):
+    current = run(session, "handle 0 3 -1 Event").tables[0]
+    assert [row.object for row in current.handles] == [made.parts["event"].address]
+    place = f"({made.parts['user'].address:x} + 0)"
+    assert run(session, f"handle 0 0 {place} Event").tables[0].handles[0].handle == 8
+
+
 def test_every_process_s_handles_of_a_type(made, session):
     result = run(session, "handle 0 3 0 Key")
     assert [len(table.handles) for table in result.tables] == [0, 1]
