@@ -127,7 +127,7 @@ def priority_lines(priorities: Optional[Priorities]) -> Iterator[Line]:
 def stack_table(stack: ThreadStack) -> Iterator[Line]:
     """The frames."""
     rows = stack.frames
-    width = 1 if len(rows) <= 0x10 else 2
+    width = len(f"{max(len(rows) - 1, 0):x}")
     if stack._is_clean:
         yield (Span("Call Site", "heading"),)
         for row in rows:
