@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import CommandError, SymbolError
 from dumpkit.kernel.pool.allocation import PoolAllocation, allocation_of
 from dumpkit.kernel.pool.block import BIG, LARGE, SPECIAL, Block, tag_text
-from dumpkit.kernel.pool.classic_pool import Corruption
 from dumpkit.kernel.pool.header import PROTECTED
 from dumpkit.kernel.pool.pools import PoolPage, Pools, pools_of
-from dumpkit.kernel.pool.tags import PoolTags, TagDescription
 from dumpkit.memory import U64_MASK
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+if TYPE_CHECKING:
+    from dumpkit.kernel.pool.classic_pool import Corruption
+    from dumpkit.kernel.pool.tags import TagDescription
 
 _CONTENTS, _ONLY_THIS, _NO_DESCRIPTION = 0x1, 0x2, 0x8000_0000
 _CONTENT_ROWS, _ROW_SIZE = 2, 16
@@ -277,6 +279,8 @@ def report(target: Target, address: int, flags: int = 0) -> PoolReport:
     block = page.block
     description = None
     if block is not None and block.tag is not None and not flags & _NO_DESCRIPTION:
+        from dumpkit.kernel.pool.tags import PoolTags
+
         description = PoolTags(target.name).describe(block.tag)
     module = target.module_at(address)
     return PoolReport(

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
 
 from dumpkit.errors import MemoryReadError, SymbolError
-from dumpkit.kernel.pool.big_pages import BigEntry, BigPages
 from dumpkit.kernel.pool.block import BIG, CLASSIC, LARGE, LFH, PAGE, SPECIAL, VS, Block
-from dumpkit.kernel.pool.classic_pool import ClassicPool, Corruption
-from dumpkit.kernel.pool.header import PAGED, PoolHeader, PoolHeaders
-from dumpkit.kernel.pool.large_allocation import LargeAllocation, LargeAllocations
-from dumpkit.kernel.pool.lfh_subsegment import LfhSubsegments
-from dumpkit.kernel.pool.lookaside import kept_blocks
-from dumpkit.kernel.pool.segment_heap import (
-    LARGE_ALLOCATION,
-    LFH_RANGE,
-    NOTHING,
-    VS_RANGE,
-    Heap,
-    PageRange,
-    SegmentHeaps,
-)
-from dumpkit.kernel.pool.special_pool import SpecialPool, unreadable
-from dumpkit.kernel.pool.vs_subsegment import LARGEST_SUBSEGMENT, Chunk, VsSubsegments
+from dumpkit.kernel.pool.header import PoolHeader, PoolHeaders
 from dumpkit.kernel.system_va import SPECIAL_POOL, SystemVaRegion, region_of
 from dumpkit.memory import U64_MASK
 from dumpkit.target import Target
+
+# An address has one allocator: the readers of the others need not be imported.
+if TYPE_CHECKING:
+    from dumpkit.kernel.pool.big_pages import BigEntry, BigPages
+    from dumpkit.kernel.pool.classic_pool import ClassicPool, Corruption
+    from dumpkit.kernel.pool.large_allocation import LargeAllocation, LargeAllocations
+    from dumpkit.kernel.pool.lfh_subsegment import LfhSubsegments
+    from dumpkit.kernel.pool.segment_heap import Heap, PageRange, SegmentHeaps
+    from dumpkit.kernel.pool.special_pool import SpecialPool
+    from dumpkit.kernel.pool.vs_subsegment import Chunk, VsSubsegments
 
 _Reader = TypeVar("_Reader")
 
@@ -95,50 +89,82 @@ class Pools:
     @property
     def heaps(self) -> SegmentHeaps:
         """The segment heaps. Raises SymbolError where the kernel has none or its symbols do not tell."""
+        from dumpkit.kernel.pool.segment_heap import SegmentHeaps
+
         return self._once("heaps", lambda: SegmentHeaps(self.target))
 
     @property
     def big_pages(self) -> BigPages:
         """PoolBigPageTable. Raises SymbolError."""
+        from dumpkit.kernel.pool.big_pages import BigPages
+
         return self._once("big", lambda: BigPages(self.target))
 
     @property
     def large(self) -> LargeAllocations:
         """Large allocations. Raises SymbolError."""
+        from dumpkit.kernel.pool.large_allocation import LargeAllocations
+
         return self._once("large", lambda: LargeAllocations(self.target))
 
     @property
     def classic(self) -> ClassicPool:
         """Pages of the classic pool. Raises SymbolError."""
+        from dumpkit.kernel.pool.classic_pool import ClassicPool
+
         return self._once("classic", lambda: ClassicPool(self.target, self.headers))
 
     @property
     def special(self) -> SpecialPool:
         """Pages of special pool. Raises SymbolError."""
+        from dumpkit.kernel.pool.special_pool import SpecialPool
+
         return self._once("special", lambda: SpecialPool(self.target, self.headers))
 
     def vs(self) -> Optional[VsSubsegments]:
         """VS subsegments, or None where the heap key cannot be read. Raises SymbolError."""
+        from dumpkit.kernel.pool.vs_subsegment import VsSubsegments
+
         key = self.heaps.heap_key
         return self._once("vs", lambda: VsSubsegments(self.target, key, self.headers)) if key is not None else None
 
     def lfh(self) -> Optional[LfhSubsegments]:
         """LFH subsegments, or None where the LFH key cannot be read. Raises SymbolError."""
+        from dumpkit.kernel.pool.lfh_subsegment import LfhSubsegments
+
         key = self.heaps.lfh_key
         return self._once("lfh", lambda: LfhSubsegments(self.target, key, self.headers)) if key is not None else None
 
     @property
     def kept(self) -> FrozenSet[int]:
         """The blocks that dynamic lookaside lists keep, by the addresses that stand in the lists."""
+        from dumpkit.kernel.pool.lookaside import kept_blocks
+
         return self._once("kept", lambda: kept_blocks(self.target))
 
     @property
     def has_heaps(self) -> bool:
-        """Whether the kernel's pool is made of segment heaps."""
+        """Whether the kernel's pool is made of segment heaps that can be read."""
+        return self._heaps_problem is None
+
+    @property
+    def _heaps_problem(self) -> Optional[str]:
         try:
-            return self.heaps is not None
-        except SymbolError:
+            self.heaps  # noqa: B018 - the question is whether it can be had
+        except SymbolError as error:
+            return str(error)
+        return None
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether the kernel is one from before the segment heap: its symbols have no nt!ExPoolState."""
+        if self.has_heaps:
             return False
+        try:
+            self.target.symbols.address_of("nt!ExPoolState")
+        except SymbolError:
+            return True
+        return False
 
     # --- Pages ----------------------------------------------------------------------
 
@@ -147,7 +173,13 @@ class Pools:
         address &= U64_MASK
         self.headers  # noqa: B018 - nothing at all can be said without this type
         region = region_of(self.target, address)
-        found = self._of_heaps(address, region) if self.has_heaps else self._classic(address, region)
+        problem = self._heaps_problem
+        if problem is None:
+            found = self._of_heaps(address, region)
+        elif self.is_classic:
+            found = self._classic(address, region)
+        else:
+            found = self._none(address, region, [problem])
         if found.allocator is None:
             entry, problems = self._tracked_as_big(address)
             if entry is not None:
@@ -196,6 +228,8 @@ class Pools:
         )
 
     def _special(self, address: int, region: SystemVaRegion, heap: Optional[Heap], freed: bool) -> PoolPage:
+        from dumpkit.kernel.pool.special_pool import unreadable
+
         page = address & ~(PAGE - 1)
         paged = heap.is_paged if heap is not None and heap.kind else None
         try:
@@ -225,6 +259,8 @@ class Pools:
     # --- Segment heaps ----------------------------------------------------------------
 
     def _of_heaps(self, address: int, region: SystemVaRegion) -> PoolPage:
+        from dumpkit.kernel.pool.segment_heap import LARGE_ALLOCATION
+
         heaps = self.heaps
         before = len(heaps.problems)
         if heaps.tracked(address) == LARGE_ALLOCATION:
@@ -248,10 +284,15 @@ class Pools:
             return self._none(
                 address, region, [reason, *problems], heap=segment.heap, is_free=not found.problem, evidence=evidence
             )
-        page = self._allocated(address, region, found)
+        try:
+            page = self._allocated(address, region, found)
+        except SymbolError as error:
+            page = self._none(address, region, [str(error)], heap=segment.heap)
         return page._replace(evidence=(*evidence, *page.evidence), problems=(*problems, *page.problems))
 
     def _allocated(self, address: int, region: SystemVaRegion, found: PageRange) -> PoolPage:
+        from dumpkit.kernel.pool.segment_heap import LFH_RANGE, VS_RANGE
+
         heap = found.segment.heap
         if found.backend == VS_RANGE:
             return self._vs_page(address, region, found)
@@ -358,6 +399,8 @@ class Pools:
 
     def _unsegmented(self, address: int, region: SystemVaRegion, problems: List[str]) -> PoolPage:
         """The page of an address for which no segment was found."""
+        from dumpkit.kernel.pool.segment_heap import NOTHING
+
         if region.name == SPECIAL_POOL:
             return self._special(address, region, None, False)._replace(problems=tuple(problems))
         if self.heaps.tracked(address) == NOTHING:
@@ -370,6 +413,8 @@ class Pools:
 
     def _scanned(self, address: int, region: SystemVaRegion, problems: List[str]) -> PoolPage:
         """The chunks of a page whose segment cannot be read: headers that confirm one another, if there are any."""
+        from dumpkit.kernel.pool.vs_subsegment import LARGEST_SUBSEGMENT
+
         reader = self.vs()
         page = address & ~(PAGE - 1)
         if reader is None or not self._is_readable(address):
@@ -414,6 +459,3 @@ def pools_of(target: Target) -> Pools:
             return pools
         kept = target.__dict__["_pools"] = (target.__dict__.get("_object_space"), pools)
     return kept[1]
-
-
-__all__ = ["CLASSIC", "PAGED", "PoolPage", "Pools", "pools_of"]

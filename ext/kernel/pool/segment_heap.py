@@ -136,6 +136,9 @@ class SegmentHeaps:
         except MemoryReadError as error:
             self.problems.append(f"the heap globals' {name} cannot be read: {error.reason}")
             return None
+        except SymbolError as error:
+            self.problems.append(f"the heap globals' {name} is not known: {error}")
+            return None
         return value
 
     # --- Heaps ------------------------------------------------------------------
