@@ -151,7 +151,7 @@ def _run(line: str) -> None:
     finally:
         session.close_log()
         if session.target is not None:
-            session.target.symbols.close()
+            session.target.close()
 
 
 def open_session() -> Session:

@@ -137,18 +137,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_launcher_runs_as_py_runs_it(folder: Path) -> None:
-    text = run("dumpkit.di", lambda name: find_script(name, [str(folder)]))
+    text = run("dumpkit.di", lambda name: find_script(name, [str(folder)])).text
     assert text.count("\n") == 1
     assert "dumpkit.windbg needs pykd" in text
 
 
 def test_py_dumpkit_finds_the_file_with_the_ending(folder: Path) -> None:
-    text = run('dumpkit "di; t"', lambda name: find_script(name, [str(folder)]))
+    text = run('dumpkit "di; t"', lambda name: find_script(name, [str(folder)])).text
     assert "dumpkit.windbg needs pykd" in text
 
 
 def test_py_m_runs_the_command(folder: Path) -> None:
-    assert "dumpkit.windbg needs pykd" in run("-m dumpkit.di", lambda name: None)
+    assert "dumpkit.windbg needs pykd" in run("-m dumpkit.di", lambda name: None).text
 
 
 def test_a_launcher_asks_for_its_python_where_pykd_understands_it() -> None:

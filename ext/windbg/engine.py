@@ -126,9 +126,17 @@ class Engine:
     # --- The target ----------------------------------------------------------
 
     @property
+    def has_target(self) -> bool:
+        """Whether there is a target at all."""
+        return _SYSTEM.search(self.command_optional("||")) is not None
+
+    @property
     def is_kernel(self) -> bool:
         """Whether the target is a kernel."""
-        return bool(pykd.isKernelDebugging())
+        try:
+            return bool(pykd.isKernelDebugging())
+        except pykd.DbgException:
+            return False
 
     @property
     def is_dump(self) -> bool:

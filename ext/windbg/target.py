@@ -15,7 +15,6 @@ from dumpkit.kernel.processors import build_lab, service_pack
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import BY_MACHINE, X64, Context
 from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, UnloadedModule
-from dumpkit.windbg import pykd
 from dumpkit.windbg.engine import Engine, address_of_text
 from dumpkit.windbg.memory import EngineMemory, EngineVirtualMemory
 from dumpkit.windbg.times import refined, session_filetime, uptime_units
@@ -54,11 +53,9 @@ class PykdTarget(KernelTarget):
         super().__init__()
         self.engine = engine if engine is not None else Engine()
         engine = self.engine
-        try:
-            is_kernel = engine.is_kernel
-        except pykd.DbgException as error:
-            raise DumpkitError("WinDbg has no target: open a dump first (.opendump), or connect to a kernel") from error
-        if not is_kernel:
+        if not engine.is_kernel:
+            if not engine.has_target:
+                raise DumpkitError("WinDbg has no target: open a dump first (.opendump), or connect to a kernel")
             raise DumpkitError("WinDbg's target is a process; dumpkit reads kernels and their dumps")
         machine, words = engine.machine
         if machine not in BY_MACHINE:
@@ -222,6 +219,12 @@ class PykdTarget(KernelTarget):
         if (current, stack) == (own.instruction_pointer, own.stack_pointer):
             return None
         return self.current_context
+
+    def close(self) -> None:
+        """Let go of the files of symbols and images."""
+        if self._symbols is not None:
+            self._symbols.close()
+        self.forget_types()
 
     # --- Modules and symbols -------------------------------------------------
 

@@ -31,6 +31,10 @@ class Answer(NamedTuple):
 
     lines: List[str]
     seconds: float = 0.0
+    #: Until the first of it was printed.
+    first: float = 0.0
+    #: The longest write, in characters.
+    longest: int = 0
 
 
 class Dump(NamedTuple):
@@ -57,15 +61,24 @@ def install(folder: Path) -> Path:
     return folder
 
 
+def compile_package(folder: Path) -> None:
+    """Compile an installed copy with the rig's Python, as pip does."""
+    arguments = ["-m", "compileall", "-q", windows_path(folder / "dumpkit")]
+    subprocess.run([str(Path(RIG) / "python"), *arguments], capture_output=True, timeout=600, check=True)
+
+
 def inside(dump: Dump, lines: Sequence[str], folder: Path) -> List[Answer]:
-    """What the lines print inside the engine. `folder` takes the files that it needs."""
+    """What the lines print inside the engine; see batch.py. `folder` takes the files that it needs."""
     package = folder / "package"
     if not package.exists():
         install(package)
     path = ";".join(windows_path(place) for place in dump.symbols) or windows_path(folder / "no symbols")
     (folder / "no symbols").mkdir(exist_ok=True)
+    launchers = folder / "launchers"
+    launchers.mkdir(exist_ok=True)
     request = {
-        "dump": windows_path(dump.path),
+        "dump": windows_path(dump.path) if dump.path.name else "",
+        "launchers": windows_path(launchers) if any(line.startswith("!py ") for line in lines) else "",
         "package": windows_path(package),
         "preparation": [f".sympath {path}", *dump.preparation],
         "lines": list(lines),
@@ -78,7 +91,9 @@ def inside(dump: Dump, lines: Sequence[str], folder: Path) -> List[Answer]:
     assert answered.exists(), done.stdout.decode("utf-8", "replace") + done.stderr.decode("utf-8", "replace")
     answer = json.loads(answered.read_text(encoding="utf-8"))
     assert answer["threads"] == ["MainThread"]
-    return [Answer(normal(each["lines"]), each["seconds"]) for each in answer["answers"]]
+    return [
+        Answer(normal(each["lines"]), each["seconds"], each["first"], each["longest"]) for each in answer["answers"]
+    ]
 
 
 def outside(dump: Dump, lines: Sequence[str]) -> List[Answer]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 LONGEST_WRITE = 16_383
 
@@ -53,12 +53,12 @@ def words_of(line: str) -> Tuple[List[str], str]:
     return words + [word] * has_word, ""
 
 
-def run(line: str, find: Callable[[str], Optional[str]]) -> str:
-    """What `!py LINE` shows. `find` is SearchPath: the file of a name, or None."""
+def run(line: str, find: Callable[[str], Optional[str]], console: Optional[Any] = None) -> Any:
+    """The console after `!py LINE`. `find` is SearchPath: the file of a name, or None."""
     words, _ = words_of(line)
+    console = console if console is not None else Console()
     shown, given, path, before = sys.stdout, sys.argv, sys.path[:], set(sys.modules)
-    console = Console()
-    sys.stdout = console  # type: ignore[assignment]
+    sys.stdout = console
     try:
         if words[0] == "-m":
             sys.argv = words[1:]
@@ -66,7 +66,8 @@ def run(line: str, find: Callable[[str], Optional[str]]) -> str:
         else:
             file = find(words[0])
             if file is None:
-                return f"script not found: {words[0]}\n"
+                console.write(f"script not found: {words[0]}\n")
+                return console
             sys.argv = [file, *words[1:]]
             with open(file, encoding="utf-8") as script:
                 source = script.read()
@@ -80,4 +81,4 @@ def run(line: str, find: Callable[[str], Optional[str]]) -> str:
         for name in set(sys.modules) - before:
             if name.partition(".")[0] == "dumpkit":
                 del sys.modules[name]
-    return console.text
+    return console

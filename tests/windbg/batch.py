@@ -1,18 +1,39 @@
-"""Runs in the rig's Windows Python: commands of dumpkit on real pykd and real dbgeng, each as `!py` would run it.
+"""Runs in the rig's Windows Python: commands of dumpkit on real pykd and real dbgeng.
 
     python batch.py REQUEST.json ANSWER.json
 
-The request has the dump, the symbol path, commands for the engine itself, the package's folder, and the lines to
-run; the answer has what each printed and how long it took. No import of the tests: only this file is there.
+The request has the dump, commands for the engine itself, the package's folder, one for launchers, and the lines to
+run: "kd> TEXT" is the engine's own, "!py TEXT" is run through a launcher as WinDbg would, anything else by dumpkit in
+a session of its own. The answer has what each printed, how long it took, and how long until the first of it.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import threading
 from time import perf_counter
+
+
+class Recorder:
+    """A stream that keeps what is written, and when the first was; nothing that pykd's lacks."""
+
+    encoding = "ascii"
+
+    def __init__(self) -> None:
+        self.begin = perf_counter()
+        self.first = 0.0
+        self.text = ""
+        self.longest = 0
+
+    def write(self, text: str) -> None:
+        if not self.text:
+            self.first = perf_counter() - self.begin
+        self.text += text
+        self.longest = max(self.longest, len(text))
+
+    def flush(self) -> None:
+        pass
 
 
 def main() -> None:
@@ -22,32 +43,70 @@ def main() -> None:
     import pykd
 
     pykd.initialize()
-    pykd.loadDump(request["dump"])
+    if request["dump"]:
+        pykd.loadDump(request["dump"])
     for text in request["preparation"]:
         pykd.dbgCommand(text)
-    answers = []
-    for line in request["lines"]:
-        answers.append(run(line))
+    if request["launchers"]:
+        from dumpkit.windbg_setup import write_launchers
+
+        write_launchers(request["launchers"])
+        forget()
+    answers = [run(line, request["launchers"]) for line in request["lines"]]
     answer = {"answers": answers, "threads": [thread.name for thread in threading.enumerate()]}
     with open(sys.argv[2], "w", encoding="utf-8") as file:
         json.dump(answer, file)
 
 
-def run(line: str) -> dict:
-    """What `!py dumpkit "LINE"` prints, and the seconds that it takes."""
+def forget() -> None:
+    """Let the next command import dumpkit anew, as it does in an interpreter of its own."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dumpkit"]:
+        del sys.modules[name]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__module__", "") != "dumpkit"]
+
+
+def run(line: str, launchers: str) -> dict:
+    """What a line prints, and the seconds that it takes."""
+    recorder = Recorder()
+    if line.startswith("kd> "):
+        import pykd
+
+        recorder.write(pykd.dbgCommand(line[4:]) or "")
+    elif line.startswith("!py "):
+        sys.path.insert(0, sys.argv[0].replace("/", "\\").rpartition("\\")[0])
+        import bang_py
+
+        del sys.path[0]
+        bang_py.run(line[4:], lambda name: find(name, launchers), recorder)
+        forget()
+    else:
+        run_in_session(line, recorder)
+    return {
+        "lines": recorder.text.splitlines(),
+        "seconds": perf_counter() - recorder.begin,
+        "first": recorder.first,
+        "longest": recorder.longest,
+    }
+
+
+def find(name: str, folder: str) -> str:
+    """The launcher that SearchPath would find on PATH."""
+    return folder + "\\" + (name if "." in name else name + ".py")
+
+
+def run_in_session(line: str, recorder: Recorder) -> None:
+    """As the launchers run a line, times in UTC."""
     from dumpkit.clock import Zone
     from dumpkit.launchers import main as launch
     from dumpkit.session import Session
 
     Session.zone = Zone()
-    shown, sys.stdout = sys.stdout, io.StringIO()
-    begin = perf_counter()
+    shown, sys.stdout = sys.stdout, recorder
     try:
         launch(None, [line])
-        text = sys.stdout.getvalue()
     finally:
         sys.stdout = shown
-    return {"lines": text.splitlines(), "seconds": perf_counter() - begin}
 
 
-main()
+if __name__ == "__main__":
+    main()
