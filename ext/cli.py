@@ -21,6 +21,7 @@ FAILED, UNUSABLE, DEFECT, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 SUBCOMMANDS = {
     "check": "dumpkit.check",
     "mcp": "dumpkit.mcp",
+    "report": "dumpkit.report.command",
     "triage": "dumpkit.triage.command",
     "windbg-setup": "dumpkit.windbg_setup",
 }

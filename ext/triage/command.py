@@ -109,6 +109,10 @@ def main(words: Sequence[str], output: Output) -> int:
         output.line(f"usage: {USAGE}")
         return 0
     options = read_triage_options(words)
+    if options.html is not None:
+        from dumpkit.report.command import check_target
+
+        check_target(options.html)
     sources = list(find_sources(options.paths))
     if not sources:
         raise CommandError(f"no dump in {', '.join(options.paths)}")
@@ -127,9 +131,10 @@ def main(words: Sequence[str], output: Output) -> int:
     if not options.json:
         output.lines(group_lines(groups.all(), groups.bad, len(sources)))
     if options.html is not None:
-        from dumpkit.report.folder_page import write_folder_page
+        from dumpkit.report.command import write_page
+        from dumpkit.report.folder_page import folder_page
 
-        write_folder_page(options.html, kept, groups)
+        write_page(options.html, folder_page(kept, groups.all()))
     return BAD if groups.bad else 0
 
 

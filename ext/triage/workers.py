@@ -103,7 +103,9 @@ def _share(sources: Sequence[Source], settings: Settings, workers: List[_Worker]
 
 def _finished(workers: List[_Worker], settings: Settings) -> Iterator[Tuple[int, Row]]:
     """The rows of workers that are done, waiting for one; a worker that died or takes too long is replaced."""
-    busy: Dict[Connection, int] = {worker.connection: at for at, worker in enumerate(workers) if worker.index is not None}
+    busy: Dict[Connection, int] = {
+        worker.connection: at for at, worker in enumerate(workers) if worker.index is not None
+    }
     soonest = min(workers[at].deadline for at in busy.values())
     ready = wait(list(busy), timeout=max(soonest - monotonic(), 0.0))
     for connection in [each for each in busy if each in ready] or list(busy):
