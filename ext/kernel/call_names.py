@@ -69,7 +69,8 @@ class CallNames:
         value = self._target.memory.u64_optional(slot)
         if value is not None and self._target.module_at(value) is not None:
             found = self._named(value, tuple(names))
-            if found.names:
+            # What leads into another image is an import, though nothing may be left of its name.
+            if found.names or value not in module:
                 return found
         if not names:
             return None

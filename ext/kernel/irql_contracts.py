@@ -7,7 +7,9 @@ more in the routine's remarks, and the header that declares it. What it does not
 from __future__ import annotations
 
 import os
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Optional
+
+from dumpkit.named_tuple import NamedTuple
 
 #: What the table has as the highest level where there is none.
 ANY_LEVEL = 31

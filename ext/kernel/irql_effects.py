@@ -6,9 +6,10 @@ wdm.h, ntifs.h and ndis.h with the x64 calling convention.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Optional
 
 from dumpkit.kernel.irql_level import APC, DEVICE, DISPATCH, Level, exactly
+from dumpkit.named_tuple import NamedTuple
 
 
 class Raise(NamedTuple):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: User mode ends here.
 _KERNEL = 1 << 47
+#: Why a frame's code says nothing, where neither the dump nor the symbol path has it.
+NO_IMAGE = "its image is not there"
 #: Some tenths of a second.
 _MOST_INSTRUCTIONS = 20_000
 #: How a level is known.
@@ -213,7 +215,7 @@ class StackReader:
         function, module, begin, distance = self._function(frame.instruction_pointer)
         bare = _bare(function) if module == "nt" else ""
         root = root_of(bare)
-        if root is None and is_service(bare) and (outer is None or outer.instruction_pointer < _KERNEL):
+        if root is None and is_service(bare) and outer is not None and outer.instruction_pointer < _KERNEL:
             return FrameLevel(frame, function, module, distance, exactly(0), ROOT, (), None)
         if is_passage(bare):
             return FrameLevel(frame, function, module, distance, entry, known_by, (_AS_CALLED,), None)
@@ -232,7 +234,10 @@ class StackReader:
         if ways and frame.instruction_pointer != begin:
             level = hull(against(way.level, entry) for way in ways)
             by = CODE if known_by or all(not way.level.is_relative for way in ways) else ""
-            return FrameLevel(frame, function, module, distance, level, by if level != UNKNOWN else "", ways, call)
+            problem = flow.problem if flow is not None and level == UNKNOWN else ""
+            return FrameLevel(
+                frame, function, module, distance, level, by if level != UNKNOWN else "", ways, call, problem
+            )
         level = Level(entry.low, HIGH_LEVEL) if frame.instruction_pointer != begin else entry
         return FrameLevel(frame, function, module, distance, level, known_by, ways, call, problem)
 
@@ -294,7 +299,7 @@ class StackReader:
             module = self.target.module_at(frame.instruction_pointer)
             if module is None:
                 return None, "it lies in no module"
-            return None, f"the image of {module.image_name or module.name} is not there"
+            return None, NO_IMAGE
         return self.flows.flow(begin), ""
 
     def _call_before(self, frame: Frame, inner: Frame) -> Optional[Call]:

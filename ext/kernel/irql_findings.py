@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_conditions import with_arguments
 from dumpkit.kernel.irql_contracts import ANY_LEVEL, Contract, contract
 from dumpkit.kernel.irql_level import Level, level_name
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.record import Record
 

@@ -8,6 +8,7 @@ but for those that `irql_effects` lists: that is the rule in the kernel.
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -34,8 +35,8 @@ _WINDOW = 0x200
 _RETURNS = frozenset("ret repz bnd".split())
 #: Where no path goes on: traps, and returns that leave the kernel.
 _ENDS = frozenset("int3 int ud2 hlt sysret sysretq iret iretd iretq retf retfq".split())
-#: What a compiler calls instead of a register: the target is in rax.
-_DISPATCHERS = ("guard_dispatch", "guard_xfg_dispatch", "retpoline")
+#: What a compiler calls instead of a register, which its name ends in; rax where it does not.
+_DISPATCHER = re.compile(r"_*guard_(?:xfg_)?dispatch\w*|_*guard_retpoline_\w+?(?:_(r[a-z0-9]{1,2}))?")
 
 
 _NO_ARGUMENTS: Mapping[str, int] = MappingProxyType({})
@@ -317,8 +318,9 @@ class _Walk:
         if operands.startswith("0x"):
             target = int(operands, 16)
             routine = self._reader.names.at(target)
-            value = state.registers.get("rax")
-            if any(word in routine.name for word in _DISPATCHERS):
+            dispatcher = _DISPATCHER.fullmatch(routine.name)
+            if dispatcher is not None:
+                value = state.registers.get(dispatcher.group(1) or "rax")
                 routine, target = value if isinstance(value, Routine) else None, None
         else:
             routine = self._indirect(end, operands, state)
@@ -368,11 +370,16 @@ class _Walk:
                 state.return_from_call()
                 state.registers["rax"] = level
                 return [state]
-        target = target if target is not None and routine.address == target else None
-        if target is None or self._reader.target.module_at(target) is not self._reader.target.module_at(self._begin):
-            state.return_from_call()
-            return [state]
-        return [self._behind(exit, change, state.copy()) for exit in self._reader.exits(target)]
+        module_at = self._reader.target.module_at
+        is_inside = target is not None and routine.address == target and module_at(target) is module_at(self._begin)
+        if target is not None and is_inside:
+            return [self._behind(exit, change, state.copy()) for exit in self._reader.exits(target)]
+        state.return_from_call()
+        if not routine.names:
+            # An import that neither an import table nor symbols name may be one that raises.
+            self._flow.problem = self._flow.problem or f"what it calls at {address:016x} has no name"
+            state.irql, state.by, state.held = UNKNOWN, None, ()
+        return [state]
 
     def _behind(self, exit: Exit, change: Change, state: State) -> State:
         """The state behind a call of a function of the same image that returns so."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Optional
+from typing import Iterable, Optional
 
 from dumpkit.kernel.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL, irql_name
+from dumpkit.named_tuple import NamedTuple
 
 
 class Level(NamedTuple):

@@ -76,6 +76,8 @@ class Entry(NamedTuple):
     #: The virtual address of the call, and what the function is if that only registers it: "DPC routine".
     call: int
     kind: str = ""
+    #: Whether whoever enters it so did not choose to: no condition stands between the raise and the call.
+    is_certain: bool = True
 
 
 def module_terms(target: Target, module: Module) -> ModuleTerms:
@@ -154,23 +156,38 @@ def _entries(reader: FlowReader, flows: Sequence[Flow]) -> Dict[int, Sequence[En
     begins = {flow.begin for flow in flows}
     waiting = list(flows)
     for flow in flows:
-        for begin, entry in _callbacks(flow):
-            if begin in begins and entry.level not in found.setdefault(begin, {}):
-                found[begin][entry.level] = entry
-                waiting.append(reader.flow(begin, entry.level))
+        for begin, registered in _callbacks(flow):
+            if begin in begins and registered.level not in found.setdefault(begin, {}):
+                found[begin][registered.level] = registered
+                waiting.append(reader.flow(begin, registered.level))
     while waiting:
         flow = waiting.pop()
+        entered = found.get(flow.begin, {}).get(flow.entry)
         for call in flow.calls.values():
             callee = call.routine.address if call.routine is not None else None
-            if callee is None or callee not in begins:
+            entry = _entry(reader, flow, call, entered) if callee in begins else None
+            if callee is None or entry is None:
                 continue
-            levels = {way.level for way in flow.ways(call.address)}
-            level = levels.pop() if len(levels) == 1 else UNKNOWN
-            known = found.setdefault(callee, {})
-            if level.is_exact and level.low > PASSIVE_LEVEL and level not in known:
-                known[level] = Entry(level, call.address)
-                waiting.append(reader.flow(callee, level))
+            known = found.setdefault(callee, {}).get(entry.level)
+            if known is None or (entry.is_certain and not known.is_certain):
+                found[callee][entry.level] = entry
+                waiting.append(reader.flow(callee, entry.level))
     return {begin: sorted(levels.values()) for begin, levels in found.items()}
+
+
+def _entry(reader: FlowReader, flow: Flow, call: Call, entered: Optional[Entry]) -> Optional[Entry]:
+    """How a call enters its function; None where the level is none that counts, or not the same on every path.
+
+    A function that was entered at a high level may call on under a condition that excludes it: that is not certain.
+    """
+    levels = {way.level for way in flow.ways(call.address)}
+    level = levels.pop() if len(levels) == 1 else UNKNOWN
+    if not level.is_exact or level.low <= PASSIVE_LEVEL:
+        return None
+    is_certain = True
+    if entered is not None and level == flow.entry:
+        is_certain = entered.is_certain and (bool(entered.kind) or reader.is_unavoidable(flow, call.address))
+    return Entry(level, call.address, "", is_certain)
 
 
 def _callbacks(flow: Flow) -> Iterator[Tuple[int, Entry]]:
@@ -193,7 +210,7 @@ def _call(reader: StackReader, flow: Flow, call: Call, terms: Contract, entries:
             inner = [way.level for way in entered_flow.ways(call.address)]
             entered = check(inner, terms)
             if entered is not None and entered.certainty == CERTAIN:
-                certain = entry.kind or reader.flows.is_unavoidable(entered_flow, call.address)
+                certain = entry.is_certain and (entry.kind or reader.flows.is_unavoidable(entered_flow, call.address))
                 place = reader.name_of(entry.call)
                 because = f"{entry.kind} of {place}" if entry.kind else f"called by {place}"
                 finding = Finding(entered.kind, CERTAIN if certain else SOME_PATH)

@@ -8,10 +8,11 @@ functions' names are those of public symbols.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from dumpkit.kernel.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, IPI_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_level import Level
+from dumpkit.named_tuple import NamedTuple
 
 
 class Root(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Optional, Tuple, Union
 
 from dumpkit.kernel.call_names import Routine
 from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_effects import Raise, Restore
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import PARTS
 
 #: What the x64 calling convention lets a callee change.

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Dict, Iterator, Optional, Sequence, Tuple
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.irql import PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
-from dumpkit.kernel.irql_evidence import ROOT, FrameLevel, Measured, StackLevels, StackReader, against, measure
+from dumpkit.kernel.irql_evidence import (
+    NO_IMAGE,
+    ROOT,
+    FrameLevel,
+    Measured,
+    StackLevels,
+    StackReader,
+    against,
+    measure,
+)
 from dumpkit.kernel.irql_findings import (
     CERTAIN,
     SCANNED,
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
 IRQL_BUGCHECKS = frozenset((0x08, 0x09, 0x0A, 0x4A, 0xB8, 0xC8, 0xD1, 0xD3, 0xD4))
 _TRIAGE = 0x1000_0000
 _MOST_FRAMES = 256
+_MOST_NAMED = 4
 
 
 def irql_verdict(target: Target, frames: Optional[Sequence[Frame]] = None) -> Optional[IrqlVerdict]:
@@ -115,14 +125,9 @@ def _facts(number: int, here: FrameLevel) -> FrameFacts:
     )
 
 
-def place_of(here: FrameLevel, address: Optional[int] = None) -> str:
-    """A function with the distance into it of an address, by default the frame's instruction."""
-    from_start = here.displacement
-    at = here.frame.instruction_pointer
-    if from_start is None:
-        return here.function
-    distance = from_start + (address - at if address is not None else 0)
-    return f"{here.function}+0x{distance:x}" if distance > 0 else here.function
+def place_of(here: FrameLevel) -> str:
+    """A frame's function with the distance into it."""
+    return f"{here.function}+0x{here.displacement:x}" if here.displacement else here.function
 
 
 def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]:
@@ -140,7 +145,7 @@ def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]
         if finding is not None and terms is not None:
             if here.frame.found_by == SCAN and finding.certainty == CERTAIN:
                 finding = Finding(finding.kind, SCANNED)
-            place = place_of(here, here.call.address)
+            place = reader.name_of(here.call.address)
             raised = raise_of(reader, frames, index)
             yield violation(place, here.module, here.call, here.level, terms, finding, index, raised)
 
@@ -223,7 +228,7 @@ def _calls_behind(reader: StackReader, here: FrameLevel, behind: int, entry: Opt
         ways = [_way_level(way, entry, same) for way in flow.ways(address)]
         finding = check(ways, terms)
         if finding is not None and finding.certainty in (CERTAIN, SOME_PATH):
-            yield violation(place_of(here, address), here.module, call, ways[0], terms, finding)
+            yield violation(reader.name_of(address), here.module, call, ways[0], terms, finding)
 
 
 def _way_level(way: Way, entry: Optional[Level], same: Dict[Change, Level]) -> Level:
@@ -243,12 +248,21 @@ def _begin(levels: StackLevels) -> Optional[RaiseSite]:
 
 
 def _unknown(levels: StackLevels) -> Optional[str]:
-    """What keeps the levels of drivers' frames from being known, where something does."""
-    problems: Dict[str, None] = {}
-    for here in levels.frames:
-        if here.module not in ("", "nt") and here.problem and not here.level.is_exact:
-            problems[here.problem] = None
-    if not problems:
-        return None
-    named = list(problems)
-    return "; ".join(named[:2]) + (f"; and {len(named) - 2} more" if len(named) > 2 else "")
+    """What keeps the levels of drivers' frames from being known, where something does, outermost first."""
+    missing: Dict[str, None] = {}
+    others: Dict[str, None] = {}
+    for here in reversed(levels.frames):
+        if here.module in ("", "nt") or not here.problem or here.level.is_exact:
+            continue
+        if here.problem == NO_IMAGE:
+            missing[here.module] = None
+        else:
+            others[f"{here.function}: {here.problem}"] = None
+    said = list(others)[:1]
+    if missing:
+        names = list(missing)
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        said.insert(
+            0, f"the code of {', '.join(names[:_MOST_NAMED])}{more}: neither the dump nor the symbol path has it"
+        )
+    return "; ".join(said) or None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.forge.assembly import Code
+from tests.forge.program import Variable
 from tests.kernel.irql_driver import Driver, body, raised_by_macro
 
 AT_START = "as at its start"
@@ -149,6 +150,18 @@ def test_an_import_called_through_a_register_is_recognised():
     assert driver.levels_at("Function", "ZwClose") == ["DISPATCH_LEVEL"]
 
 
+@pytest.mark.parametrize(
+    ("load", "dispatcher"),
+    [(b"\x48\x8b\x05", "_guard_dispatch_icall"), (b"\x4c\x8b\x15", "_guard_retpoline_import_r10")],
+)
+def test_an_import_called_through_a_dispatcher_is_recognised(load: bytes, dispatcher: str):
+    driver = Driver()
+    driver.function(dispatcher, Code().hex("c3"))
+    code = body()._relative(load, "__imp_KeRaiseIrqlToDpcLevel").call(dispatcher).call_through("__imp_ZwClose")
+    driver.function("Function", code.epilogue())
+    assert driver.levels_at("Function", "ZwClose") == ["DISPATCH_LEVEL"]
+
+
 def test_a_raise_below_the_level_that_is_there_changes_nothing():
     code = raised_by_macro().call_through("__imp_ExAcquireFastMutex").call_through("__imp_ZwClose")
     assert levels(code) == ["DISPATCH_LEVEL"]
@@ -179,3 +192,18 @@ def test_a_jump_table_is_said_not_to_be_followed():
     driver = Driver()
     driver.function("Function", body().hex("ffe1").nop(2).epilogue())
     assert "jump table" in driver.flow("Function").problem
+
+
+def test_an_import_without_a_name_makes_the_level_unknown():
+    driver = Driver()
+    within = driver.address("ZwClose", 1)
+    driver.image.add_variable(Variable("Slot", data=within.to_bytes(8, "little"), section=".rdata"))
+    driver.function("Function", body().call_through("Slot").call_through("__imp_ZwClose").epilogue())
+    assert driver.levels_at("Function", "ZwClose") == ["unknown"]
+    assert "has no name" in driver.flow("Function").problem
+
+
+def test_a_pointer_to_a_function_is_believed_to_keep_the_level():
+    driver = Driver()
+    driver.function("Function", body().hex("ff5010").call_through("__imp_ZwClose").epilogue())
+    assert driver.levels_at("Function", "ZwClose") == [AT_START]
