@@ -231,11 +231,9 @@ def ecxr(session: Session) -> NoExceptionContext:
 )
 def exr(session: Session, address: str) -> ExceptionBlock:
     """Shows the exception record at an address: code, place and parameters. `.exr -1` shows the dump's own."""
-    from dumpkit.expression import refuse_surplus
-
     value, rest = session.evaluate_prefix(address)
-    refuse_surplus(address, len(address) - len(rest))
-    if address.strip() != "-1":
+    session.refuse_surplus(address, len(address) - len(rest))
+    if address[: len(address) - len(rest)].strip() != "-1":
         return exception_block_at(session.dump, value)
     record = session.dump.last_exception
     if record is None:

@@ -15,7 +15,7 @@ from dumpkit.commands.display_formats import (
     memory_lines,
 )
 from dumpkit.errors import CommandError, ExpressionError
-from dumpkit.expression import parse_range
+from dumpkit.expression import read_range
 from dumpkit.memory import AddressSpace
 from dumpkit.output import Hex
 from dumpkit.registry import Text, command
@@ -171,7 +171,9 @@ def _show(session: Session, name: str, shape: Format, text: str, is_physical: bo
     options = _read_options(session, name, text)
     line = options.width or shape.line
     start = _start(session, family) if not options.range else None
-    begin, count = parse_range(options.range, session.scope, shape.default, unit, default_start=start)
+    wanted = read_range(options.range, session.scope, shape.default, unit, default_start=start)
+    session.refuse_surplus(options.range, wanted.end)
+    begin, count = wanted.start, wanted.count
     if count > _MOST_LINES * line:
         raise CommandError(f"{name}: {count:,} units are more than can be shown at once ({_MOST_LINES * line:,})")
     if shape.kind == "text":

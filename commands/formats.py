@@ -33,6 +33,13 @@ def formats_lines(result: Formats) -> Iterator[str]:
     yield from result.formats.lines()
 
 
+def _leading(session: Session, text: str) -> int:
+    """The value of the expression at the start of a text; what follows it is refused once that has been shown."""
+    value, rest = session.evaluate_prefix(text)
+    session.refuse_surplus(text, len(text) - len(rest))
+    return value
+
+
 @command(
     ".formats",
     category="Memory",
@@ -43,7 +50,7 @@ def formats_lines(result: Formats) -> Iterator[str]:
 )
 def dot_formats(session: Session, expression: str = "") -> Formats:
     """Shows the value of an expression as a number in every base, as characters, as a time and as floats."""
-    value = session.evaluate(expression)
+    value = _leading(session, expression)
     return Formats(Hex(value), number_formats(value, session.zone))
 
 
@@ -63,7 +70,7 @@ def evaluate(session: Session, expression: str = "") -> Value:
     may part the halves of an address. Operators: + - * / mod and or xor not << >> = < > <= >= !=;
     by, wo, dwo, qwo and poi read memory.
     """
-    value = session.evaluate(expression)
+    value = _leading(session, expression)
     return Value(Hex(value), evaluation(value))
 
 
@@ -78,9 +85,8 @@ def evaluate(session: Session, expression: str = "") -> Value:
 )
 def evaluate_cpp(session: Session, expression: str = "") -> Value:
     """Evaluates a C++ expression of integers: ?? 1+2. Numbers are decimal unless 0x or 0 stands before them."""
-    from dumpkit.expression import refuse_surplus
     from dumpkit.expression.cpp import evaluate_cpp
 
     value, end = evaluate_cpp(expression, session.scope)
-    refuse_surplus(expression, end)
+    session.refuse_surplus(expression, end)
     return Value(Hex(value.number), str(value))

@@ -7,7 +7,6 @@ from typing import Iterator, List, Optional, Tuple
 from dumpkit.commands.contexts import RegisterBlock, register_block, register_block_lines
 from dumpkit.commands.stack import StackFrame, frame_line, session_frames
 from dumpkit.errors import CommandError
-from dumpkit.expression import refuse_surplus
 from dumpkit.kernel.stack import MOST_FRAMES, Frame
 from dumpkit.output import Line
 from dumpkit.record import Record
@@ -63,7 +62,7 @@ def frame(session: Session, registers: bool = False, current: bool = False, numb
     wanted = session.frame
     if number:
         wanted, rest = session.evaluate_prefix(number)
-        refuse_surplus(number, len(number) - len(rest))
+        session.refuse_surplus(number, len(number) - len(rest))
     base = session.base_frame
     if wanted < base:
         raise CommandError(f"Frame 0x{wanted:x} is before current base frame 0x{base:x}")

@@ -217,9 +217,8 @@ class _Options:
             raise CommandError(
                 f"Requested number of stack frames (0x{count:x}) is too large! The maximum number is 0xffff.", _USAGE
             )
-        from dumpkit.expression import refuse_surplus
 
-        refuse_surplus(self._text, end)
+        self._session.refuse_surplus(self._text, end)
         self.is_counted = True
         # The debugger takes 0 for all.
         self.count = count or MOST_FRAMES

@@ -7,7 +7,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from dumpkit.code import instructions, instructions_before, label_of
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.errors import CommandError
-from dumpkit.expression import parse_range, read_range, refuse_surplus
+from dumpkit.expression import read_range
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
@@ -107,7 +107,7 @@ def u(session: Session, range: str = "") -> Listing:
     target = session.dump
     start = session.positions.get("u", session.context.instruction_pointer) if not range else None
     wanted = read_range(range, session.scope, _COUNT, default_start=start)
-    refuse_surplus(range, wanted.end)
+    session.refuse_surplus(range, wanted.end)
     # A length counts instructions, an end is an address.
     end = wanted.last + 1 if wanted.last is not None else None
     found = instructions(target, wanted.start, wanted.count, end)
@@ -135,7 +135,9 @@ def ub(session: Session, range: str = "") -> Listing:
     start = session.positions.get("u", session.context.instruction_pointer) if not range else None
     if not range and "ub" in session.positions:
         start = session.positions["ub"]
-    begin, count = parse_range(range, session.scope, _COUNT, 1, default_start=start)
+    wanted = read_range(range, session.scope, _COUNT, 1, default_start=start)
+    session.refuse_surplus(range, wanted.end)
+    begin, count = wanted.start, wanted.count
     if "ub" not in session.positions or range:
         session.positions["u"] = begin
     found = instructions_before(target, begin, count)

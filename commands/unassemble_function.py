@@ -7,7 +7,6 @@ from typing import Iterator, List, Optional, Tuple
 from dumpkit.code import label_of, name_of
 from dumpkit.commands.unassemble import CodeLine, code_line
 from dumpkit.errors import CommandError, ExpressionError
-from dumpkit.expression import refuse_surplus
 from dumpkit.kernel.function_code import Block, FunctionCode, function_code
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
@@ -155,7 +154,7 @@ def uf(session: Session, query: str) -> Function:
     if not query[at:].strip():
         raise ExpressionError("Address expression missing from", at, query)
     address, rest = session.evaluate_prefix(query[at:])
-    refuse_surplus(query, len(query) - len(rest))
+    session.refuse_surplus(query, len(query) - len(rest))
     target = session.dump
     code = function_code(target, address)
     if not code.blocks:

@@ -176,11 +176,19 @@ class Dispatcher:
         if command.needs_target and session.target is None:
             raise CommandError(f"{command.name} needs a dump: start dumpkit with the path of one")
         session.line = call.text
+        session.surplus = None
         try:
             arguments = read_arguments(command, call.arguments, session.evaluate_prefix)
-            return command.run(session, **arguments)
+            result = command.run(session, **arguments)
         except ExpressionError as error:
             raise _in_line(error, call.text) from error
+        # A command that runs others has left theirs behind.
+        surplus, session.surplus = session.surplus, None
+        if surplus is not None:
+            late = _in_line(surplus, call.text)
+            late.found = result
+            raise late
+        return result
 
     def render(self, call: Call, result: Any) -> Iterator[Line]:
         """The lines of a result."""
@@ -196,7 +204,17 @@ class Dispatcher:
     def lines(self, text: str) -> Iterator[Line]:
         """The lines that a command would show."""
         call = parse_call(text)
-        return self.render(call, self.call(call))
+        try:
+            return self.render(call, self.call(call))
+        except ExpressionError as error:
+            if error.found is None:
+                raise
+            return self._found(call, error)
+
+    def _found(self, call: Call, error: ExpressionError) -> Iterator[Line]:
+        """What a command found nevertheless, and then its error."""
+        yield from self.render(call, error.found)
+        raise error
 
     def run(self, line: str) -> None:
         """Run every command of a line and show each; the first that fails ends it. Raises DumpkitError."""
@@ -223,6 +241,8 @@ class Dispatcher:
             record["data"] = data(result)
         except DumpkitError as error:
             failure = error
+            if isinstance(error, ExpressionError) and error.found is not None:
+                record["data"] = data(error.found)
             record["error"] = {"kind": type(error).__name__, "message": str(error)}
         self.session.output.line(dumps(record, ensure_ascii=True))
         if failure is not None:

@@ -71,6 +71,8 @@ class ExpressionError(DumpkitError):
         self.text = text
         self.end = end
         self.caret = caret
+        #: What the command found nevertheless, shown before the error: the debugger sees what is left over last.
+        self.found: Any = None
         if text is None:
             message = kind
         elif caret:

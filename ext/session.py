@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, MutableMapping, Optional, Protocol, TextIO, Tuple
 
 from dumpkit.clock import Zone, local_zone
-from dumpkit.errors import CommandError, DumpkitError
+from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.output import Output, Span
 from dumpkit.registers import Context
 from dumpkit.target import Target
@@ -76,6 +76,8 @@ class Session:
         self.line = ""
         #: Set by `q`.
         self.ended = False
+        #: What was left over behind the arguments of the command being run: raised once its result is there.
+        self.surplus: Optional[ExpressionError] = None
         #: How many command files are running each other.
         self.script_depth = 0
         #: Tells the user of an error that does not end what is running; a door may put its own here.
@@ -206,6 +208,18 @@ class Session:
     def pseudo_register(self, name: str) -> int:
         """The value of a pseudo-register, by its lower-case name without the dollar sign. Raises RegisterError."""
         return self.scope.pseudo_register(name)
+
+    def refuse_surplus(self, text: str, position: int) -> None:
+        """Note that anything but white space is left from a place in a command on: "Extra character error".
+
+        As in the debugger, the command's result is shown, and the error behind it.
+        """
+        from dumpkit.expression import refuse_surplus
+
+        try:
+            refuse_surplus(text, position)
+        except ExpressionError as error:
+            self.surplus = error
 
     def evaluate(self, text: str) -> int:
         """The value of a whole text as a MASM expression."""

@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 from dumpkit.commands import INDEX
 from dumpkit.dispatcher import find_command, load_all, parse_call, split_commands
-from dumpkit.errors import CommandError
+from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.registry import CATEGORIES, REGISTERED
 
 from tests.running import run_lines, session_on, shown
@@ -145,3 +145,20 @@ def test_a_constant_that_is_evaluated_may_hold_what_parts_commands():
     assert split_commands("? 'a;b'; ? 2") == ["? 'a;b'", "? 2"]
     assert split_commands(".echo it's; ? 1") == [".echo it's", "? 1"]
     assert split_commands("? 'a;b") == ["? 'a", "b"]
+
+
+def test_what_a_command_found_is_shown_before_what_was_left_over_is_refused():
+    session = session_on(None)
+    with pytest.raises(ExpressionError, match="Extra character error in '\\? 1 2'"):
+        session.execute("? 1 2; ? 3")
+    assert shown(session) == ["Evaluate expression: 1 = 00000000`00000001"]
+
+
+def test_what_a_command_found_is_in_the_data_of_one_that_was_refused():
+    session = session_on(None)
+    session.json = True
+    with pytest.raises(ExpressionError):
+        session.execute(".formats 1 2")
+    (record,) = (json.loads(line) for line in shown(session))
+    assert record["data"]["value"] == "0x1"
+    assert record["error"]["message"].startswith("Extra character error")
