@@ -16,7 +16,6 @@ LEFT_OUT = frozenset("q .logopen .logappend .logclose $$>< $$>a< $< .reload .sym
 #: What no example has anything for: its commands are run, and only their errors seen.
 NOT_IN_EXAMPLES = frozenset(
     (
-        "handle",  # no process has a handle table
         "poolused",  # the pool's tracker is not there
     )
 )

@@ -13,6 +13,7 @@ from tests.forge.kernel_variables import add_debugger_data, set_bugcheck, set_bu
 from tests.forge.machine import Machine
 from tests.forge.memory import PhysicalPages
 from tests.forge.modules import Unloaded, add_loaded_modules, add_unloaded_modules
+from tests.forge.namespace import Entry, add_handle_table, add_namespace
 from tests.forge.objects import ObjectManager
 from tests.forge.page_tables import PXE
 from tests.forge.pool import NON_PAGED_NX, PAGED, Pool
@@ -119,6 +120,10 @@ def build_machine(images: Dict[str, Image], rows: List[Row]) -> Crash:
     mutex = _add_driver_device(machine, objects, images["TestDriver"])
     _add_waiting_threads(machine, objects, system, processors, images, mutex)
     irp = _add_irp(machine, objects, thread, images)
+    namespace = add_namespace(objects)
+    namespace.link("\\GLOBAL??", "C:", "\\Device\\HarddiskVolume3")
+    handles = {4: Entry(system, 0x1FFFFF, 1), 8: Entry(namespace.root, 0xF000F)}
+    machine.set_global("ObpKernelHandleTable", add_handle_table(objects, handles, system))
     _describe(machine)
     return Crash(machine, thread, irp, processors)
 

@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 from tests.forge.io import StackLocation, add_device, add_driver, add_irp  # noqa: E402
 from tests.forge.kernel_variables import add_debugger_data, set_bugcheck  # noqa: E402
 from tests.forge.machine import Machine  # noqa: E402
+from tests.forge.namespace import Entry, add_handle_table, add_namespace  # noqa: E402
 from tests.forge.pdb import Pdb  # noqa: E402
 from tests.forge.processor import context_record  # noqa: E402
 from tests.forge.scene import Scene, write_example  # noqa: E402
@@ -88,6 +89,9 @@ def build() -> Tuple[Machine, List[Pdb]]:
     owner = scene.waiting_thread(0x8C8, 0xFFFFFE8013100000, names, wait_time=ticks - 7690)
     wait(worker, 0, [add_mutant(machine, owner)])
     wait(owner, 0, [add_event(machine)])
+    namespace = add_namespace(scene.objects)
+    handles = {4: Entry(scene.system, 0x1FFFFF, 1), 8: Entry(namespace.root, 0xF000F)}
+    machine.set_global("ObpKernelHandleTable", add_handle_table(scene.objects, handles, scene.system))
     add_shared_data(machine, CRASH_TIME, UPTIME, 4)
     add_debugger_data(machine)
     machine.header.update(processors=4, context=context_record(registers), exception_code=0x80000003)

@@ -63,6 +63,20 @@ class Namespace:
         return made
 
 
+def add_namespace(objects: ObjectManager) -> Namespace:
+    """The namespace with every driver and device that was created with a name, drivers where their full names say."""
+    known = list(objects.named)
+    namespace = Namespace(objects)
+    for type, _, object in known:
+        if type == "Driver":
+            place, length = object["DriverName.Buffer"], object["DriverName.Length"]
+            full = objects.machine.read(place, length).decode("utf-16-le")
+            namespace.enter(full.rpartition("\\")[0], object)
+        elif type == "Device":
+            namespace.enter("\\Device", object)
+    return namespace
+
+
 def add_key(machine: Machine, objects: ObjectManager, path: str) -> Structure:
     """A registry key by its path ("\\\\REGISTRY"): the object that a handle leads to, and its control blocks."""
     parent = 0

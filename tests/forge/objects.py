@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple
 
 from tests.forge.machine import Machine
 from tests.forge.structure import Structure
@@ -38,6 +38,8 @@ class ObjectManager:
         self.machine = machine
         self.cookie = cookie
         self.types: Dict[str, Structure] = {}
+        #: The objects that were created with a name: type, name, object.
+        self.named: List[Tuple[str, str, Structure]] = []
         machine.set_global("ObHeaderCookie", cookie, 1)
         machine.set_global("ObpInfoMaskToOffset", self._mask_offsets())
         for name, index in TYPES.items():
@@ -87,6 +89,8 @@ class ObjectManager:
         """A new object with its header: a structure on the heap, `behind` bytes kept behind it, or at an address."""
         body = self.place(structure, address, behind)
         self.header(body.address, type, name)
+        if name is not None:
+            self.named.append((type, name, body))
         return body
 
     def place(self, structure: str, address: Optional[int] = None, behind: int = 0) -> Structure:
