@@ -20,6 +20,7 @@ FAILED, UNUSABLE, DEFECT, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 #: status.
 SUBCOMMANDS = {
     "check": "dumpkit.check",
+    "completion": "dumpkit.completion",
     "mcp": "dumpkit.mcp",
     "report": "dumpkit.report.command",
     "triage": "dumpkit.triage.command",

@@ -20,7 +20,8 @@ class _Option(Record):
     help: str
 
 
-_OPTIONS = (
+#: Every option, as `--help` lists them.
+OPTIONS = (
     _Option(("-c",), "commands", "COMMANDS", "run these commands (`;` between them) and end"),
     _Option(("-f",), "script", "SCRIPT", "run a command file, found here or beside the dump"),
     _Option(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH"),
@@ -35,6 +36,17 @@ _OPTIONS = (
     _Option(("--version",), "version", "", "show dumpkit's version"),
 )
 
+#: First words that are no dump, and what they do.
+FIRST_WORDS: Dict[str, str] = {
+    "check": "what damaged dumps still hold",
+    "completion": "completion for a shell",
+    "help": "the commands",
+    "mcp": "the commands as tools of the Model Context Protocol",
+    "report": "a report on a dump",
+    "triage": "a line for each of many dumps",
+    "windbg-setup": "put dumpkit where WinDbg finds it",
+}
+
 USAGE = "dumpkit FILE [-c COMMANDS | -f SCRIPT] [OPTION...]"
 
 _EXAMPLES = """
@@ -42,7 +54,8 @@ examples:
   dumpkit MEMORY.DMP                       a prompt, as in WinDbg
   dumpkit MEMORY.DMP -c "di; .bugcheck; k" commands, one after the other
   dumpkit MEMORY.DMP -f triage.dk --json   a command file, every result as a JSON object
-  dumpkit check MEMORY.DMP                 what a damaged dump still holds
+  dumpkit triage DUMPS                     a line for each dump of a folder, grouped by failure
+  dumpkit report MEMORY.DMP -o out.html    a page to send on
   dumpkit help lm                          the help of a command
   dumpkit windbg-setup                     have WinDbg's !py find the commands (Windows)
 
@@ -74,17 +87,19 @@ class Options(Record):
 
 def help_text() -> str:
     """What `dumpkit --help` shows."""
-    rows = [(f"{', '.join(option.flags)} {option.value}".rstrip(), option.help) for option in _OPTIONS]
+    rows = [(f"{', '.join(option.flags)} {option.value}".rstrip(), option.help) for option in OPTIONS]
     width = max(len(left) for left, _ in rows)
     lines = [f"usage: {USAGE}", "", "WinDbg's kernel crash-dump commands, without WinDbg.", ""]
     lines.append(f"  {'FILE':<{width}}  a kernel dump, or a folder that holds one")
     lines += [f"  {left:<{width}}  {right}" for left, right in rows]
+    lines += ["", "instead of a FILE:"]
+    lines += [f"  {name:<{width}}  {text}" for name, text in FIRST_WORDS.items()]
     return "\n".join(lines) + "\n" + _EXAMPLES
 
 
 def read_options(words: Sequence[str]) -> Options:
     """The options of a command line. Raises CommandError, with the usage, for words that do not fit."""
-    by_flag = {flag: option for option in _OPTIONS for flag in option.flags}
+    by_flag = {flag: option for option in OPTIONS for flag in option.flags}
     values: Dict[str, Any] = {}
     files: List[str] = []
     waiting = list(words)
