@@ -122,6 +122,8 @@ def _count(roots: _Roots, places: Sequence[str]) -> Optional[int]:
                 value = roots.target.memory.u64_optional(roots.target.symbols.address_of(f"nt!{place}"))
             except SymbolError:
                 continue
+            # A variable that newer kernels keep but do not use any more.
+            value = value or None
         else:
             record = roots.find(root)
             value = record.get(path) if record is not None else None

@@ -7,10 +7,11 @@ symbols since Windows 10). Kernels before that had fixed ranges between variable
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 _SLOT_SHIFT = 39
@@ -91,6 +92,9 @@ class SystemVaTypes:
                 continue
             except MemoryReadError as error:
                 missing.append(f"{symbol} cannot be read: {error.reason}")
+                continue
+            if not any(found):
+                missing.append(f"{symbol} has no table: all its entries are zero")
                 continue
             self.source = f"{type}.{member}" if member else symbol
             return found
