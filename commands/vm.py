@@ -146,9 +146,9 @@ def vm(session: Session, flags: int = 0) -> VirtualMemory:
     found = memory_counts(session.dump)
     problems = list(found.problems)
     regions = _regions(session, problems) if flags & _ADDRESS_SPACE else None
-    if not found.counts and regions is None:
-        raise CommandError(f"vm: {'; '.join(problems) or 'no count can be read'}")
     files = tuple(PagingFileData(file.name, *(pages * KILOBYTES_A_PAGE for pages in file[1:])) for file in found.files)
     counts = tuple(MemoryCount(name, pages) for name, pages in found.counts)
     shown = None if flags & _NO_PROCESSES else _processes(session, problems)
+    if not counts and not shown and regions is None:
+        raise CommandError(f"vm: {'; '.join(problems) or 'no count can be read'}")
     return VirtualMemory(files, counts, shown, regions, tuple(problems))
