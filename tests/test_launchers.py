@@ -168,3 +168,37 @@ def test_search_path_adds_the_ending_only_to_names_without_a_dot(folder: Path) -
     assert found["dumpkit"] == str(folder / "dumpkit.py")
     assert found["dumpkit.di"] == str(folder / "dumpkit.di")
     assert found["di"] is None
+
+
+# --- What ends a command -----------------------------------------------------
+
+
+def _ended_by(error: BaseException, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    from dumpkit import launchers
+
+    def fail(line: str) -> None:
+        raise error
+
+    monkeypatch.setattr(launchers, "_run", fail)
+    launchers.main("di", arguments)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit("CTRL+BREAK")])
+def test_ctrl_break_ends_a_command_with_a_word(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _ended_by(error, monkeypatch)
+    assert capsys.readouterr().out == "Interrupted\n"
+
+
+def test_a_defect_is_one_line_that_says_whose_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _ended_by(ZeroDivisionError("division by zero"), monkeypatch)
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1 and shown.startswith("Defect in dumpkit, not in the dump: ZeroDivisionError")
+
+
+def test_with_debug_a_defect_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _ended_by(ZeroDivisionError(), monkeypatch, "-debug")

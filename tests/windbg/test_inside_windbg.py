@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from tests.forge.rig import needs_rig
-from tests.windbg.backends import ROOT, Answer, Dump, compile_package, inside, install, outside
+from tests.forge.rig import RIG, needs_rig
+from tests.windbg.backends import ROOT, Answer, Dump, compile_package, inside, install, outside, windows_path
 
 pytestmark = [pytest.mark.rig, needs_rig]
 
@@ -87,3 +89,21 @@ def test_without_a_target_help_works_and_the_rest_says_so(tmp_path: Path) -> Non
     listed, refused = inside(Dump("none", Path(), []), ["help k", "k"], tmp_path)
     assert listed.lines[0].startswith("k")
     assert len(refused.lines) == 1 and "no target" in refused.lines[0]
+
+
+def test_types_and_names_that_windbg_alone_can_read_are_those_of_the_pdb(tmp_path: Path) -> None:
+    request, answer = tmp_path / "request.json", tmp_path / "answer.json"
+    asked = {
+        "dump": windows_path(DUMP.path),
+        "symbols": windows_path(DUMP.symbols[0]),
+        "package": windows_path(install(tmp_path / "package")),
+        "module": "nt",
+    }
+    request.write_text(json.dumps(asked), encoding="utf-8")
+    script = Path(__file__).with_name("fallback.py")
+    command = [str(Path(RIG) / "python"), *map(windows_path, (script, request, answer))]
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+    assert answer.exists(), done.stdout.decode("utf-8", "replace") + done.stderr.decode("utf-8", "replace")
+    found = json.loads(answer.read_text(encoding="utf-8"))
+    assert found["types"] > 50 and found["names"] > 50
+    assert (found["different"], found["lost"], found["moved"]) == ({}, [], [])
