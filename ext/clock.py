@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from dumpkit.errors import CommandError
+from dumpkit.named_tuple import NamedTuple
 
 #: 100 ns units between 1601 and 1970.
 _EPOCH = 116_444_736_000_000_000

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
+from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Sequence, TypeVar
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module
 
 if TYPE_CHECKING:

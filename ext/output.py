@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Union
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, TextIO, Union
 
 from dumpkit.errors import UnwritableError
+from dumpkit.named_tuple import NamedTuple
 
 
 class Span(NamedTuple):

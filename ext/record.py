@@ -8,8 +8,9 @@ defaults, equality, a repr; type checkers see a frozen dataclass, and `dataclass
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, NoReturn, Tuple
+
+from dumpkit.named_tuple import annotated_names
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -44,7 +45,7 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         inherited = cls.__mro__[1]._fields if issubclass(cls.__mro__[1], Record) else ()
-        own = tuple(name for name in _annotations(cls) if name not in inherited)
+        own = tuple(name for name in annotated_names(cls) if name not in inherited)
         cls._fields = (*inherited, *own)
         cls._defaults = {**cls._defaults, **{name: cls.__dict__[name] for name in own if name in cls.__dict__}}
 
@@ -77,14 +78,3 @@ class Record:
 
     if not TYPE_CHECKING:
         __dataclass_fields__ = _DataclassFields()
-
-
-def _annotations(cls: type) -> Tuple[str, ...]:
-    """The names that a class annotates itself, class variables left out."""
-    if sys.version_info >= (3, 14):
-        from annotationlib import Format, get_annotations
-
-        found: Dict[str, Any] = get_annotations(cls, format=Format.STRING)
-    else:
-        found = cls.__dict__.get("__annotations__", {})
-    return tuple(name for name, kind in found.items() if not str(kind).startswith("ClassVar"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import AmbiguousSymbolError, SymbolError
 from dumpkit.module_symbols import DEFERRED, ModuleSymbols, Sources, SymbolSources
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import FoundSymbol, InlinedFunction, Module, Neighbours, SourceLine, SymbolLocation, Symbols, Target
 
 if TYPE_CHECKING:

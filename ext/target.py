@@ -10,10 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
 from dumpkit.registers import Architecture, Context
 

@@ -6,7 +6,9 @@ Source: "String Wildcard Syntax" in Microsoft's debugger documentation.
 from __future__ import annotations
 
 import re
-from typing import Callable, FrozenSet, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, FrozenSet, List, Optional, Set, Tuple
+
+from dumpkit.named_tuple import NamedTuple
 
 
 class _Piece(NamedTuple):

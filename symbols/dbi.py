@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.omap import Omap
 from dumpkit.symbols.sections import SectionMap, parse_sections

@@ -8,9 +8,10 @@ the wanted one. What was looked at is told in the trail, and by every error.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.identity import IdentifyPdb, Wanted, pdb_identity, pdb_names, wanted_image, wanted_pdb
 from dumpkit.symbols.path import (
     Cache,

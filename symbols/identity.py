@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Tuple
+from typing import Callable, Tuple
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.store import file_name, image_key, pdb_key
 
 #: (GUID, DBI age) of the PDB at a path; raises SymbolError where it is none.

@@ -8,7 +8,9 @@ and length is bounded, and what cannot be read ends the table that it is in.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Callable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, Optional
+
+from dumpkit.named_tuple import NamedTuple
 
 #: IMAGE_DIRECTORY_ENTRY_*
 DIRECTORY_IMPORT = 1

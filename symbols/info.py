@@ -6,9 +6,10 @@ Layout: PDBStream70 and NMTNI of github.com/microsoft/microsoft-pdb; LLVM's "The
 from __future__ import annotations
 
 import struct
-from typing import Dict, NamedTuple
+from typing import Dict
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 
 INFO_STREAM = 1

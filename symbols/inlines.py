@@ -6,7 +6,9 @@ Code offsets count from the start of the function that holds the site.
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import Iterator, List, Tuple
+
+from dumpkit.named_tuple import NamedTuple
 
 (
     _INVALID,

@@ -6,8 +6,9 @@ no two builds of a kernel have all of them at the same places.
 
 from __future__ import annotations
 
-from typing import List, Mapping, NamedTuple, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.symbol_file import SymbolFile
 
 #: So many variables must agree, at least.

@@ -7,7 +7,9 @@ stream's bytes and an offset into them; struct.error and IndexError mean that th
 from __future__ import annotations
 
 import struct
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Iterator, Optional, Tuple
+
+from dumpkit.named_tuple import NamedTuple
 
 LF_VTSHAPE = 0x000A
 LF_MODIFIER, LF_POINTER, LF_PROCEDURE, LF_MFUNCTION = 0x1001, 0x1002, 0x1008, 0x1009

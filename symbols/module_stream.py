@@ -7,8 +7,9 @@ Places are section:offset; offsets of records are into the module's stream.
 from __future__ import annotations
 
 import struct
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.publics import iterate_records, symbol_name
 
 S_END, S_THUNK32, S_BLOCK32 = 0x0006, 0x1102, 0x1103

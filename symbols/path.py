@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import List, Mapping, Optional, Tuple, Union
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 
 #: What a bare `srv*` means, as in WinDbg; nothing else makes dumpkit ask it.
 MICROSOFT_SERVER = "https://msdl.microsoft.com/download/symbols"

@@ -10,8 +10,9 @@ from bisect import bisect_left
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import open_container
 from dumpkit.symbols.dbi import NIL_STREAM, Dbi
 from dumpkit.symbols.info import read_info

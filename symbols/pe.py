@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from struct import Struct, unpack_from
-from typing import BinaryIO, List, NamedTuple, Optional, Sequence, Tuple
+from typing import BinaryIO, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 
 #: IMAGE_FILE_HEADER.Machine
 MACHINE_AMD64 = 0x8664

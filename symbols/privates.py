@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.dbi import Dbi
 from dumpkit.symbols.lines import ModuleLines, NameTable

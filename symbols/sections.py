@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.omap import Omap
 
 _HEADER = struct.Struct("<8s6I2HI")

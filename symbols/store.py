@@ -9,9 +9,10 @@ Source: Microsoft's "Symbol Storage Format" and "SymStore", checked against what
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 
 #: The file that says that a store has three tiers.
 THREE_TIER_MARK = "index2.txt"

@@ -6,8 +6,9 @@ Every address here is an RVA: bytes from the image's base.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Iterator, NamedTuple, Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import Type
 
 

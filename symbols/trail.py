@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Callable, Deque, Dict, List, NamedTuple, Optional
+from typing import Callable, Deque, Dict, List, Optional
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.path import is_url, shown
 
 _KEPT = 5000

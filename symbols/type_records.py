@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.publics import hash_name, iterate_records
 

@@ -6,7 +6,9 @@ types are followed when they are asked for, so that decoding `_EPROCESS` decodes
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+from dumpkit.named_tuple import NamedTuple
 
 
 class Type:

@@ -6,9 +6,10 @@ is cheap. Encodings: Intel SDM volume 2, CALL; Arm ARM, BL, BLR and BLRAA.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64, Architecture
 
 #: Bytes before the return address that are worth reading.

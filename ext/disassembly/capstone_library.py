@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from dumpkit.errors import DumpkitError
+from dumpkit.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     import ctypes

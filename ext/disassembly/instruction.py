@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import Iterator, List, Tuple
+
+from dumpkit.named_tuple import NamedTuple
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT

@@ -8,9 +8,10 @@ dumps of Windows 8.1 to 11.
 from __future__ import annotations
 
 from struct import Struct
-from typing import List, NamedTuple, Tuple
+from typing import List, Tuple
 
 from dumpkit.dump.header import Buffer
+from dumpkit.named_tuple import NamedTuple
 
 #: Signature "DumpBlob", the header's size, the build of Windows.
 _FILE_HEADER = Struct("<8sII")

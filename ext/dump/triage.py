@@ -10,12 +10,13 @@ to 11. Offsets are file offsets. x64 and ARM64 have the same.
 from __future__ import annotations
 
 from struct import Struct, unpack_from
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from dumpkit.dump.header import HEADER_SIZE, Buffer, Header
 from dumpkit.errors import DumpFormatError
 from dumpkit.kernel.debugger_data import LARGEST_SIZE, DebuggerData
 from dumpkit.kernel.loaded_modules import LONGEST_PATH, LoadedImage
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
 from dumpkit.target import UnloadedModule
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from dumpkit.errors import ExpressionError, MemoryReadError
 from dumpkit.expression.functions import (
@@ -29,6 +29,7 @@ from dumpkit.expression.operators import (
 from dumpkit.expression.scope import Scope
 from dumpkit.expression.tokens import U64_MASK, closing_parenthesis, is_word, read_characters, skip_space, word_end
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 
 #: Characters that an operand cannot start with, but that mean something in an expression.
 _NO_OPERAND = frozenset("*/%<>=&^|:),];")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module, SymbolLocation, Target
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ CMCI_LEVEL, which x64 alone has. Levels without a name are those of devices.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, Optional
 
 from dumpkit.errors import DumpkitError, SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64, Architecture
 from dumpkit.target import Bugcheck, Target
 

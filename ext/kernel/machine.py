@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Optional
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processor_key import PROCESSOR_KEY_TAG, processor_name
 from dumpkit.kernel.smbios import SMBIOS_TAG, Smbios
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 from array import array
 from enum import Enum
 from sys import byteorder
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterable, List, Optional, Tuple, Union
 
 from dumpkit.errors import DumpFormatError
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import ARM64, X64
 
 #: The levels from the page up, as the debugger names their entries.

@@ -12,7 +12,7 @@ among them.
 from __future__ import annotations
 
 from struct import iter_unpack
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.disassembly.call_site import call_before
 from dumpkit.disassembly.capstone_library import Decoder
@@ -20,6 +20,7 @@ from dumpkit.errors import UnwindError
 from dumpkit.kernel.epilogue import Return, ReturnFinder
 from dumpkit.kernel.unwind import Unwinder
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: What the calling convention keeps the stack pointer a multiple of, outside of prologues and epilogues.

@@ -7,9 +7,10 @@ registers are popped, and a return or a jump ends it. Whoever stands in one has 
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from dumpkit.kernel.unwind_info import REGISTERS
+from dumpkit.named_tuple import NamedTuple
 
 #: No epilogue is longer: `lea rsp` with 32-bit displacement, 15 pops, and `bnd jmp [rip+x]`.
 LONGEST = 48

@@ -8,9 +8,10 @@ readobj (Apache 2.0) decodes them. Everything is bounded by the count of codes, 
 from __future__ import annotations
 
 from struct import Struct
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from dumpkit.errors import UnwindError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.module_image import ModuleImage
 
 #: UNW_FLAG_CHAININFO

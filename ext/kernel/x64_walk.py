@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Generator, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Generator, Iterator, List, Optional, Set, Tuple
 
 from dumpkit.errors import UnwindError
 from dumpkit.kernel.unwind import Unwinder, Unwound
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
