@@ -1,0 +1,1 @@
+"""A dumpkit command of one's own."""
