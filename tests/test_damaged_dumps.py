@@ -29,9 +29,17 @@ COMMANDS = (
     "db @$csp L40",
     "dps @$csp L10",
     "da @$csp",
+    "irql",
+    "imports -a nt",
+    "strings -m nt",
+    "pte @$csp",
+    "reg hivelist",
     "~1s",
     "r",
 )
+
+#: Commands that find nothing in a minidump without symbols, however sound it is.
+WITHOUT_RESULT = 6
 
 
 def flipped(data: bytes, random: Random, bits: int) -> bytes:
@@ -81,7 +89,7 @@ def test_a_forged_minidump_survives_flipped_bits_and_cuts(tmp_path: Path) -> Non
     for copy in damaged_copies(forged(), 1, 150, 50):
         path.write_bytes(copy)
         results.append(run_all(path))
-    assert max(results) >= len(COMMANDS) - 3
+    assert max(results) >= len(COMMANDS) - WITHOUT_RESULT
     assert min(results) == 0
 
 
@@ -95,4 +103,4 @@ def test_real_minidumps_survive_flipped_bits_and_cuts(name: str, tmp_path: Path)
     for copy in damaged_copies(data, 2, 200, 20):
         path.write_bytes(copy)
         results.append(run_all(path))
-    assert max(results) >= len(COMMANDS) - 3
+    assert max(results) >= len(COMMANDS) - WITHOUT_RESULT

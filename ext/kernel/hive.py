@@ -31,6 +31,8 @@ _MOST_VALUES = 20_000
 _LARGEST_VALUE = 1 << 20
 _DEEPEST_PATH = 512
 _MOST_LINKS = 8
+_MOST_BUCKETS = 0x10000
+_MOST_OPEN_KEYS = 100_000
 
 # Key node: signature, flags, time of the last write, parent, subkeys (stored, volatile), their lists, values, list.
 _KEY = Struct("<2sHQ4xIIIIIII")
@@ -342,9 +344,10 @@ class Registry:
             table, size = int(key.hive.record.KcbCacheTable), int(key.hive.record.KcbCacheTableSize)
             blocks = self.target.type("_CM_KEY_CONTROL_BLOCK")
             hashes = self.target.type("_CM_KEY_HASH_TABLE_ENTRY").array(table, size)
-            for bucket in range(min(size, 0x10000)):
-                entry, steps = hashes[bucket].Entry, 0
-                while entry and steps < 10_000:
+            steps = 0
+            for bucket in range(min(size, _MOST_BUCKETS)):
+                entry = hashes.element(bucket).Entry
+                while entry and steps < _MOST_OPEN_KEYS:
                     if int(entry.KeyCell) == key.cell and int(entry.KeyHive) == key.hive.address:
                         return int(blocks.containing(entry.address, "KeyHash").address)
                     entry, steps = entry.NextHash, steps + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
@@ -268,6 +269,29 @@ def test_damage_ends_in_one_line_that_says_what_is_damaged(tmp_path: Path, damag
     with pytest.raises(CommandError, match=problem):
         run(session, text)
     assert run_lines(session, "cn")[0] == "Computer Name:  Not Found"
+
+
+def test_a_hive_of_any_bytes_ends_in_an_error_or_a_result(tmp_path: Path) -> None:
+    made = Made(own_space=False)
+    target = made.open(tmp_path).dump
+    memory, random = target.memory, Random(7)
+    read = memory.read_prefix
+
+    def damaged_read(address: int, size: int) -> bytes:
+        found = read(address, size)
+        return bytes(byte ^ (random.random() < 0.01) * random.randrange(256) for byte in found)
+
+    memory.read_prefix = damaged_read  # type: ignore[method-assign]
+    outcomes = set()
+    for _ in range(150):
+        try:
+            registry = Registry(target)
+            key = registry.open(SYSTEM + "\\ControlSet001\\Services\\TestDrv")
+            outcomes.add(len([*key.subkeys(), *key.values()]))
+        except DumpkitError as error:
+            assert "\n" not in str(error)
+            outcomes.add(-1)
+    assert -1 in outcomes
 
 
 def test_a_list_of_hives_that_breaks_off_keeps_what_it_had(tmp_path: Path) -> None:
