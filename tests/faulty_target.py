@@ -1,10 +1,10 @@
 """Faults in a target's memory: what a command reads is recorded, and then missing or garbage, piece by piece.
 
-    with Faults(target) as faults:            # records
+    with Faults(target.memory) as faults:            # records
         run(session, "t")
-    with Faults(target, Missing(address, 8)): # one field cannot be read
+    with Faults(target.memory, Missing(address, 8)): # one field cannot be read
         run(session, "t")
-    with Faults(target, Random(seed=7)):      # words are wild, pages are missing, lists run in circles
+    with Faults(target.memory, Random(seed=7)):      # words are wild, pages are missing, lists run in circles
         run(session, "t")
 
 A fault says the same of an address each time it is read, as memory would.
@@ -16,7 +16,6 @@ from struct import pack
 from typing import Dict, List, Optional, Protocol, Set, Tuple
 
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
-from dumpkit.target import Target
 
 REASON = "a test took it out of the dump"
 
@@ -34,10 +33,10 @@ class Fault(Protocol):
     """What is wrong with memory."""
 
     def first_missing(self, address: int, end: int) -> Optional[int]:
-        """The first virtual address in a range that cannot be read, or None."""
+        """The first address in a range that cannot be read, or None."""
 
     def change(self, address: int, data: bytes) -> bytes:
-        """What is read at a virtual address instead of `data`."""
+        """What is read at an address instead of `data`."""
 
 
 class Missing:
@@ -143,12 +142,12 @@ class Random:
 
 
 class Faults:
-    """Puts a fault into a target's virtual memory for as long as the `with` lasts, and records what is read."""
+    """Puts a fault into a target's memory for as long as the `with` lasts, and records what is read."""
 
-    def __init__(self, target: Target, fault: Optional[Fault] = None) -> None:
-        self.memory: AddressSpace = target.memory
+    def __init__(self, memory: AddressSpace, fault: Optional[Fault] = None) -> None:
+        self.memory = memory
         self.fault = fault
-        #: Every read so far: virtual address and size in bytes.
+        #: Every read so far: address and size in bytes.
         self.reads: Set[Tuple[int, int]] = set()
         self._read = self.memory.read_prefix
         self._explain = self.memory.explain

@@ -57,10 +57,14 @@ class Lab:
         target.symbols = self._symbols
         return target
 
-    def run(self, line: str, fault: Optional[Fault] = None) -> Tuple[Optional[List[str]], Set[Tuple[int, int]]]:
-        """The lines of a command, None where it ended with an error, and what it read."""
+    def run(
+        self, line: str, fault: Optional[Fault] = None, physical: bool = False
+    ) -> Tuple[Optional[List[str]], Set[Tuple[int, int]]]:
+        """The lines of a command, None where it ended with an error, and what it read of virtual or physical memory."""
         target = self.target()
-        with Faults(target, fault) as faults:
+        memory = target.physical if physical else target.memory
+        assert memory is not None
+        with Faults(memory, fault) as faults:
             try:
                 with at_most(LONGEST):
                     shown = run_lines(session_on(target), line)
@@ -122,12 +126,25 @@ def test_every_command_ends_with_lines_or_a_clear_error_on_faulty_memory(lab: La
     assert shown > len(lab.lines) // 2
 
 
+def test_page_tables_and_physical_memory_may_be_faulty_too(lab: Lab):
+    for number, line in enumerate(lab.lines[::12]):
+        lab.run(line, Random(number, words=400, pages=25), physical=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_every_command_bears_many_faults(lab: Lab, part: int):
     lines = lab.lines[part::4]
     shown = sum(check(lab, line, range(10), 20) for line in lines)
     assert shown > 10 * len(lines)
+
+
+@pytest.mark.slow
+def test_every_command_bears_many_faults_in_physical_memory(lab: Lab):
+    for number, line in enumerate(lab.lines):
+        for seed in range(4):
+            rate = 50 * 4**seed
+            lab.run(line, Random(number + seed, words=rate, pages=rate), physical=True)
 
 
 @pytest.mark.slow
