@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import (
@@ -38,6 +37,9 @@ from dumpkit.symbols.types import (
     Type,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 #: A compressed table above this is refused unread; kernels' are 0.6 MB.
 FILE_LIMIT = 64 << 20
 
@@ -53,7 +55,7 @@ class IsfFile(SymbolFile):
 
     def __init__(self, path: str, cache: Union[Path, str, bool, None] = None) -> None:
         self.path = path
-        self._table = _table_of(Path(path), cache)
+        self._table = _table_of(os.fspath(path), cache)
         self._types: Dict[str, Optional[Type]] = {}
         self._nodes: Dict[int, Type] = {}
 
@@ -202,20 +204,20 @@ def _kind(kinds: Sequence[str], index: int) -> str:
     return kinds[index]
 
 
-def _table_of(path: Path, cache: Union[Path, str, bool, None]) -> Table:
+def _table_of(path: str, cache: Union[Path, str, bool, None]) -> Table:
     from dumpkit.symbols import isf_cache
 
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (OSError, ValueError) as problem:
         raise SymbolError(f"{path}: {_reason(problem)}") from None
     stamp = status.st_size, status.st_mtime_ns & 0xFFFF_FFFF_FFFF_FFFF
-    folder: Optional[Path] = None
-    source = Path(os.path.abspath(path))
+    folder: Union[Path, str, None] = None
+    source = os.path.abspath(path)
     if cache is None or cache is True:
         folder = isf_cache.default_folder()
     elif cache is not False:
-        folder = Path(cache)
+        folder = cache
     if folder is not None:
         table = isf_cache.read(folder, source, stamp)
         if table is not None:
@@ -226,16 +228,17 @@ def _table_of(path: Path, cache: Union[Path, str, bool, None]) -> Table:
     return Table(packed)
 
 
-def _packed(path: Path, size: int) -> bytes:
+def _packed(path: str, size: int) -> bytes:
     from dumpkit.symbols import isf_json
 
     if size > FILE_LIMIT:
         raise SymbolError(f"{path}: {size >> 20} MB, more than an ISF table has")
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError as problem:
         raise SymbolError(f"{path}: {_reason(problem)}") from None
-    return isf_json.pack(isf_json.load(data, str(path)), str(path))
+    return isf_json.pack(isf_json.load(data, path), path)
 
 
 def _word_of(name: str) -> Optional[str]:

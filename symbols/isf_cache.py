@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import zlib
-from pathlib import Path
 from struct import Struct
-from typing import List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import Table
+
+if TYPE_CHECKING:
+    # Importing it costs more than reading a table does.
+    from pathlib import Path
+
+    AnyPath = Union[str, Path]
 
 #: Raise it whenever the packed layout or what is packed changes.
 VERSION = 3
@@ -34,29 +39,29 @@ _CHECKED_FROM = 20
 Stamp = Tuple[int, int]
 
 
-def default_folder() -> Path:
+def default_folder() -> str:
     """The folder for files that dumpkit can make again: $DUMPKIT_CACHE, or the platform's place for caches."""
     chosen = os.environ.get("DUMPKIT_CACHE")
     if chosen:
-        return Path(chosen)
+        return chosen
     local = os.environ.get("LOCALAPPDATA")
     if local:
-        return Path(local) / "dumpkit" / "cache"
+        return os.path.join(local, "dumpkit", "cache")
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path(os.path.expanduser("~/.cache"))) / "dumpkit"
+    return os.path.join(base or os.path.expanduser("~/.cache"), "dumpkit")
 
 
-def cache_path(folder: Path, source: Path) -> Path:
+def cache_path(folder: AnyPath, source: AnyPath) -> str:
     """The cache file of a source file in `folder`."""
-    path = os.fsencode(source)
-    return folder / f"{source.name[:60]}-{zlib.crc32(path):08x}{SUFFIX}"
+    name = os.path.basename(source)
+    return os.path.join(folder, f"{name[:60]}-{zlib.crc32(os.fsencode(source)):08x}{SUFFIX}")
 
 
-def read(folder: Path, source: Path, stamp: Stamp) -> Optional[Table]:
+def read(folder: AnyPath, source: AnyPath, stamp: Stamp) -> Optional[Table]:
     """The table cached for `source` as it is now, or None."""
     path = cache_path(folder, source)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > SIZE_LIMIT:
                 return None
             data = file.read()
@@ -78,16 +83,18 @@ def read(folder: Path, source: Path, stamp: Stamp) -> Optional[Table]:
         return None
 
 
-def write(folder: Path, source: Path, stamp: Stamp, packed: bytes) -> bool:
+def write(folder: AnyPath, source: AnyPath, stamp: Stamp, packed: bytes) -> bool:
     """Cache a packed table; it lands whole or not at all. False where the folder cannot be written."""
+    from pathlib import Path
+
     name = os.fsencode(source)
     rest = _HEADER.pack(_MAGIC, _BYTE_ORDER, VERSION, 0, len(name), *stamp)[_CHECKED_FROM:]
     body = rest + name + bytes(-len(name) % 4) + packed
     head = _HEADER.pack(_MAGIC, _BYTE_ORDER, VERSION, zlib.crc32(body), len(name), *stamp)[:_CHECKED_FROM]
-    path = cache_path(folder, source)
+    path = Path(cache_path(folder, source))
     draft = path.with_suffix(f".{os.getpid()}.part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with draft.open("xb") as file:
                 file.write(head)
@@ -96,16 +103,16 @@ def write(folder: Path, source: Path, stamp: Stamp, packed: bytes) -> bool:
         except OSError:
             draft.unlink()
             return False
-        _discard_oldest(folder, path)
+        _discard_oldest(path)
     except OSError:
         return False
     return True
 
 
-def _discard_oldest(folder: Path, newest: Path) -> None:
-    """Keep FILES_KEPT cache files of this kind in the folder."""
+def _discard_oldest(newest: Path) -> None:
+    """Keep FILES_KEPT cache files of this kind in the newest one's folder."""
     others: List[Tuple[int, Path]] = []
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in newest.parent.glob(f"*{SUFFIX}"):
         if path != newest:
             others.append((path.stat().st_mtime_ns, path))
     others.sort(reverse=True)

@@ -25,7 +25,7 @@ class KnownRows:
     """The rows in a folder, for one symbol path."""
 
     def __init__(self, symbols: Optional[str], folder: Optional[Path] = None) -> None:
-        self._folder = folder if folder is not None else default_folder() / "triage"
+        self._folder = folder if folder is not None else Path(default_folder()) / "triage"
         self._symbols = symbols or ""
 
     def has(self, source: Source) -> bool:
