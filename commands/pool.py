@@ -8,7 +8,8 @@ from dumpkit.errors import CommandError, SymbolError
 from dumpkit.kernel.pool.allocation import PoolAllocation, allocation_of
 from dumpkit.kernel.pool.block import BIG, LARGE, SPECIAL, Block, tag_text
 from dumpkit.kernel.pool.header import PROTECTED
-from dumpkit.kernel.pool.pools import PoolPage, Pools, pools_of
+from dumpkit.kernel.pool.pool_page import PoolPage
+from dumpkit.kernel.pool.pools import Pools, pools_of
 from dumpkit.memory import U64_MASK
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record

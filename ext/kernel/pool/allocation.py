@@ -6,7 +6,8 @@ from typing import List, Optional, Tuple
 
 from dumpkit.kernel.pool.block import LFH, VS, tag_text
 from dumpkit.kernel.pool.header import PAGED, PROTECTED
-from dumpkit.kernel.pool.pools import PoolPage, Pools, pools_of
+from dumpkit.kernel.pool.pool_page import PoolPage
+from dumpkit.kernel.pool.pools import Pools, pools_of
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.target import Target

@@ -2,178 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Iterable, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.block import BIG, CLASSIC, LARGE, LFH, PAGE, SPECIAL, VS, Block
-from dumpkit.kernel.pool.header import PoolHeader, PoolHeaders
+from dumpkit.kernel.pool.header import PoolHeader
+from dumpkit.kernel.pool.pool_page import PoolPage
+from dumpkit.kernel.pool.readers import PoolReaders
 from dumpkit.kernel.system_va import SPECIAL_POOL, SystemVaRegion, region_of
 from dumpkit.memory import U64_MASK
 from dumpkit.target import Target
 
-# An address has one allocator: the readers of the others need not be imported.
 if TYPE_CHECKING:
-    from dumpkit.kernel.pool.big_pages import BigEntry, BigPages
-    from dumpkit.kernel.pool.classic_pool import ClassicPool, Corruption
-    from dumpkit.kernel.pool.large_allocation import LargeAllocation, LargeAllocations
-    from dumpkit.kernel.pool.lfh_subsegment import LfhSubsegments
-    from dumpkit.kernel.pool.segment_heap import Heap, PageRange, SegmentHeaps
-    from dumpkit.kernel.pool.special_pool import SpecialPool
-    from dumpkit.kernel.pool.vs_subsegment import Chunk, VsSubsegments
-
-_Reader = TypeVar("_Reader")
+    from dumpkit.kernel.pool.big_pages import BigEntry
+    from dumpkit.kernel.pool.large_allocation import LargeAllocation
+    from dumpkit.kernel.pool.segment_heap import Heap, PageRange
+    from dumpkit.kernel.pool.vs_subsegment import Chunk
 
 
-class PoolPage(NamedTuple):
-    """What the pool has in the page of an address. Addresses are virtual."""
-
-    address: int
-    region: SystemVaRegion
-    #: Who manages the page: VS, LFH, BIG, LARGE, CLASSIC, SPECIAL, or None where nobody does or nobody can be told.
-    allocator: Optional[str]
-    #: The page's blocks, ascending; of a large allocation the one.
-    blocks: Tuple[Block, ...]
-    #: The heap of a segment-heap pool.
-    heap: Optional[Heap] = None
-    #: The damage of a classic page.
-    corruption: Optional[Corruption] = None
-    #: Whether the address's page is free memory of a heap.
-    is_free: bool = False
-    #: Whether the start of the page can be read.
-    is_readable: bool = True
-    evidence: Tuple[str, ...] = ()
-    problems: Tuple[str, ...] = ()
-
-    @property
-    def page(self) -> int:
-        """The page's own address."""
-        return self.address & ~(PAGE - 1) & U64_MASK
-
-    @property
-    def block(self) -> Optional[Block]:
-        """The block that holds the address, or None."""
-        return next((block for block in self.blocks if block.holds(self.address)), None)
-
-    @property
-    def region_name(self) -> str:
-        """The region as the debugger says it: special pool where a heap of special pool has the page."""
-        return SPECIAL_POOL if self.allocator == SPECIAL else self.region.name
-
-
-class Pools:
+class Pools(PoolReaders):
     """The pools of a target. Nothing is read before a question needs it; what was learnt is kept."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self._readers: Dict[str, object] = {}
-
-    # --- What reads what ------------------------------------------------------------
-
-    def _once(self, name: str, make: Callable[[], _Reader]) -> _Reader:
-        found = self._readers.get(name)
-        if found is None:
-            try:
-                found = make()
-            except SymbolError as error:
-                found = error
-            self._readers[name] = found
-        if isinstance(found, SymbolError):
-            raise found
-        return found  # type: ignore[return-value]
-
-    @property
-    def headers(self) -> PoolHeaders:
-        """POOL_HEADERs. Raises SymbolError."""
-        return self._once("headers", lambda: PoolHeaders(self.target))
-
-    @property
-    def heaps(self) -> SegmentHeaps:
-        """The segment heaps. Raises SymbolError where the kernel has none or its symbols do not tell."""
-        from dumpkit.kernel.pool.segment_heap import SegmentHeaps
-
-        return self._once("heaps", lambda: SegmentHeaps(self.target))
-
-    @property
-    def big_pages(self) -> BigPages:
-        """PoolBigPageTable. Raises SymbolError."""
-        from dumpkit.kernel.pool.big_pages import BigPages
-
-        return self._once("big", lambda: BigPages(self.target))
-
-    @property
-    def large(self) -> LargeAllocations:
-        """Large allocations. Raises SymbolError."""
-        from dumpkit.kernel.pool.large_allocation import LargeAllocations
-
-        return self._once("large", lambda: LargeAllocations(self.target))
-
-    @property
-    def classic(self) -> ClassicPool:
-        """Pages of the classic pool. Raises SymbolError."""
-        from dumpkit.kernel.pool.classic_pool import ClassicPool
-
-        return self._once("classic", lambda: ClassicPool(self.target, self.headers))
-
-    @property
-    def special(self) -> SpecialPool:
-        """Pages of special pool. Raises SymbolError."""
-        from dumpkit.kernel.pool.special_pool import SpecialPool
-
-        return self._once("special", lambda: SpecialPool(self.target, self.headers))
-
-    def vs(self) -> Optional[VsSubsegments]:
-        """VS subsegments, or None where the heap key cannot be read. Raises SymbolError."""
-        from dumpkit.kernel.pool.vs_subsegment import VsSubsegments
-
-        key = self.heaps.heap_key
-        return self._once("vs", lambda: VsSubsegments(self.target, key, self.headers)) if key is not None else None
-
-    def lfh(self) -> Optional[LfhSubsegments]:
-        """LFH subsegments, or None where the LFH key cannot be read. Raises SymbolError."""
-        from dumpkit.kernel.pool.lfh_subsegment import LfhSubsegments
-
-        key = self.heaps.lfh_key
-        return self._once("lfh", lambda: LfhSubsegments(self.target, key, self.headers)) if key is not None else None
-
-    @property
-    def kept(self) -> FrozenSet[int]:
-        """The blocks that dynamic lookaside lists keep, by the addresses that stand in the lists."""
-        from dumpkit.kernel.pool.lookaside import kept_blocks
-
-        return self._once("kept", lambda: kept_blocks(self.target))
-
-    @property
-    def has_heaps(self) -> bool:
-        """Whether the kernel's pool is made of segment heaps that can be read."""
-        return self._heaps_problem is None
-
-    @property
-    def _heaps_problem(self) -> Optional[str]:
-        try:
-            self.heaps  # noqa: B018 - the question is whether it can be had
-        except SymbolError as error:
-            return str(error)
-        return None
-
-    @property
-    def is_classic(self) -> bool:
-        """Whether the kernel is one from before the segment heap: its symbols have no nt!ExPoolState."""
-        if self.has_heaps:
-            return False
-        try:
-            self.target.symbols.address_of("nt!ExPoolState")
-        except SymbolError:
-            return True
-        return False
-
-    # --- Pages ----------------------------------------------------------------------
 
     def page(self, address: int) -> PoolPage:
         """What the pool has in the page of an address. Raises SymbolError without the kernel's types."""
         address &= U64_MASK
         self.headers  # noqa: B018 - nothing at all can be said without this type
         region = region_of(self.target, address)
-        problem = self._heaps_problem
+        problem = self.heaps_problem
         if problem is None:
             found = self._of_heaps(address, region)
         elif self.is_classic:

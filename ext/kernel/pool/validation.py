@@ -11,7 +11,8 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 from dumpkit.errors import SymbolError
 from dumpkit.kernel.pool.block import CLASSIC, PAGE, VS, Block
 from dumpkit.kernel.pool.classic_pool import Corruption
-from dumpkit.kernel.pool.pools import PoolPage, Pools
+from dumpkit.kernel.pool.pool_page import PoolPage
+from dumpkit.kernel.pool.pools import Pools
 from dumpkit.memory import U64_MASK
 
 
