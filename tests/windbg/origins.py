@@ -1,0 +1,128 @@
+"""Where each command comes from in WinDbg, and what is the same, more and missing, for docs/coming-from-windbg.md."""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple
+
+ENGINE, KDEXTS, EXT, MEX, OWN = "engine", "kdexts", "ext", "mex", "dumpkit"
+
+
+class Origin(NamedTuple):
+    """One row: the debugger's part that has the command, and what a user of it will find."""
+
+    part: str
+    same: str
+    more: str = ""
+    missing: str = ""
+
+
+_DISPLAY = Origin(ENGINE, "ranges, /c, the text")
+_POINTERS = Origin(ENGINE, "ranges, the text, names of symbols")
+_PHYSICAL = Origin(KDEXTS, "the text", missing="the caching flags [c] [uc] [wc]")
+
+ORIGINS: Dict[str, Origin] = {
+    **dict.fromkeys(("db", "dw", "dd", "dc", "dq", "df", "dD", "da", "du", "dp", "dW", "d"), _DISPLAY),
+    **dict.fromkeys(("dps", "dqs", "dds", "dpp", "dqp", "ddp", "dpa", "dqa", "dda", "dpu", "dqu", "ddu"), _POINTERS),
+    **dict.fromkeys(("!db", "!dw", "!dd", "!dc", "!dq", "!dp"), _PHYSICAL),
+    "u": Origin(ENGINE, "ranges, the text, source lines", "code that the dump lacks, from the image's file"),
+    "ub": Origin(ENGINE, "the text, the way back", "code that the dump lacks, from the image's file"),
+    "uf": Origin(ENGINE, "blocks, /c, /i, /m", "code from the image's file", "what jump tables lead to; /o, /D"),
+    ".bugcheck": Origin(ENGINE, "the text"),
+    ".time": Origin(ENGINE, "the text", "--time-zone outside WinDbg"),
+    "vertarget": Origin(ENGINE, "the text"),
+    "analyze": Origin(
+        EXT,
+        "-v, -f, -hang, -show, the labels and their order, the bucket and its hash",
+        "what each statement rests on, what cannot be known and why (`--json`)",
+        "-c, -load, -unload, -xml; some bugchecks' texts are dumpkit's own; triage.ini is not read",
+    ),
+    "di": Origin(MEX, "the text, -v"),
+    "cn": Origin(MEX, "the text"),
+    "t": Origin(
+        MEX, "every option, the text, the links", "-a: deadlocks named, owner by owner", "-w: windows of the thread"
+    ),
+    "ddt": Origin(MEX, "the text, numbers in both radixes, remarks"),
+    "imports": Origin(MEX, "-a, the text", "delay-loaded and bound imports"),
+    "strings": Origin(MEX, "-m, the text", "ranges, -n, -a, -u; from the image's file"),
+    "mut": Origin(MEX, "the text"),
+    "evt": Origin(MEX, "the text"),
+    "sem": Origin(MEX, "the text"),
+    "obj": Origin(MEX, "-waiters"),
+    "svcreg": Origin(MEX, "the text"),
+    "reg": Origin(KDEXTS, "hivelist and keys", "`mreg`'s -p PATH", "the other verbs of !reg"),
+    "pool": Origin(KDEXTS, "the text and flags", "every allocator of the segment heap; damage named, reading goes on"),
+    "poolval": Origin(KDEXTS, "the levels", "pages of the segment heap; one-bit errors"),
+    "poolused": Origin(KDEXTS, "flags 1, 2, 4 and tags", missing="session pools (flag 8)"),
+    "poolfind": Origin(
+        KDEXTS, "tags with * and ?", "says which finds nothing confirms", "-nonpaged, -paged, -global …"
+    ),
+    "pte": Origin(KDEXTS, "every form, the text", "why a level is missing; five levels, ARM64"),
+    "address": Origin(EXT, "regions of the system's address space", "names the module, pool block or stack"),
+    "vm": Origin(KDEXTS, "flags 1 and 20, the text", "says which counts the dump does not hold"),
+    "irql": Origin(KDEXTS, "the text", "every processor; -v; what else tells it where symbols are missing"),
+    "irqlcheck": Origin(OWN, "", "the IRQL of every frame, and which call broke a contract of the DDI reference"),
+    "irp": Origin(KDEXTS, "the text, detail 1", "all IRPs of all threads without an address", "!irpfind's filters"),
+    "devobj": Origin(KDEXTS, "by address or path, the text"),
+    "devstack": Origin(KDEXTS, "the text"),
+    "drvobj": Origin(KDEXTS, "by address or name, flags 1, 2, 4"),
+    "fileobj": Origin(KDEXTS, "the text"),
+    "object": Origin(
+        KDEXTS, "addresses, paths, directories, flags", missing="object 0 TYPE lists what a path leads to"
+    ),
+    "handle": Origin(KDEXTS, "flags, processes, types"),
+    "thread": Origin(KDEXTS, "flags, -p, -t, the text"),
+    "process": Origin(KDEXTS, "flags, /s, /m, images, the text"),
+    "pcr": Origin(KDEXTS, "the text"),
+    "dpcs": Origin(KDEXTS, "the text"),
+    "timer": Origin(KDEXTS, "the text"),
+    "error": Origin(EXT, "the text", missing="codes without a name in the tables"),
+    ".trap": Origin(ENGINE, "the text"),
+    ".cxr": Origin(ENGINE, "the text"),
+    ".ecxr": Origin(ENGINE, "the text"),
+    ".exr": Origin(ENGINE, "the text, -1"),
+    ".frame": Origin(ENGINE, "the text, /r, /c", missing="local variables (dv)"),
+    ".thread": Origin(ENGINE, "the text, /p, /r"),
+    ".process": Origin(ENGINE, "the text, /p, /r", missing="/i: a dump cannot run on"),
+    "k": Origin(
+        ENGINE,
+        "letters b c f L n p P v M, k = SP IP COUNT, inlined functions, trap frames",
+        "says how a frame was found where images for unwinding are missing",
+        "decoded parameters (kP)",
+    ),
+    "r": Origin(ENGINE, "registers, parts, flags, formats", missing="r NAME=VALUE: nothing is ever written"),
+    "rM": Origin(ENGINE, "the text", missing="x87, MMX and AVX registers"),
+    "rX": Origin(ENGINE, "the text"),
+    "lm": Origin(ENGINE, "letters, patterns, the text", "why a module has no symbols (v)", "version resources (v)"),
+    "ln": Origin(ENGINE, "the text"),
+    "x": Origin(ENGINE, "patterns, options, the text", missing="locals; the order without an option is by address"),
+    "dt": Origin(ENGINE, "options, patterns, lists, the text", missing="C++ expressions as an address"),
+    ".lines": Origin(ENGINE, "-e, -d, -t"),
+    ".reload": Origin(ENGINE, "/f, /i, /u, the text", "why each module was not found", "MODULE=ADDRESS"),
+    ".sympath": Origin(ENGINE, "the syntax, .sympath+", "a folder `symbols` beside the dump is looked in first"),
+    ".symfix": Origin(ENGINE, ".symfix+"),
+    "sym": Origin(ENGINE, "noisy and quiet"),
+    "?": Origin(ENGINE, "the whole MASM syntax, pseudo-registers, poi", missing="@@c++() of more than integers"),
+    "??": Origin(ENGINE, "integers", missing="types, members, @$ pointers to records"),
+    ".formats": Origin(ENGINE, "the text"),
+    "~": Origin(ENGINE, "~Ns"),
+    ".echo": Origin(ENGINE, "its text"),
+    ".logopen": Origin(ENGINE, "the file", missing="/t, /d"),
+    ".logappend": Origin(ENGINE, "the file", missing="/t, /d"),
+    ".logclose": Origin(ENGINE, "the words"),
+    "n": Origin(ENGINE, "8, 10, 16"),
+    "q": Origin(ENGINE, "q, qq, qd"),
+    "$$><": Origin(ENGINE, "lines joined by ;"),
+    "$$>a<": Origin(ENGINE, "arguments ${$arg1}"),
+    "$<": Origin(ENGINE, "line by line"),
+    "help": Origin(OWN, "", "help COMMAND; COMMAND -h"),
+}
+
+#: What WinDbg has and dumpkit has not, by what it is for.
+ABSENT = (
+    ("running and changing a target", "g p t bp ba e* f m .kill .reboot: dumpkit reads and never writes"),
+    ("processes' dumps", "every command on a user-mode dump (MDMP): kernels and their dumps only"),
+    ("searching memory", "s, .for and the other control flow of command files"),
+    ("locals and parameters", "dv, .frame's variables, kP: PDBs' locals are not read"),
+    ("the data model", "dx, NatVis, JavaScript"),
+    ("32-bit kernels", "x86 and 32-bit ARM dumps"),
+)
