@@ -24,6 +24,7 @@ _MODULES: Dict[str, str] = {
     "dt": "dt",
     "error": "error",
     "fileobj": "fileobj",
+    "dv": "dv",
     "formats": ".formats ? ??",
     "frame": ".frame",
     "handle": "handle",
@@ -58,6 +59,7 @@ _MODULES: Dict[str, str] = {
     "unassemble_function": "uf",
     "vertarget": "vertarget .time",
     "vm": "vm",
+    "vtop": "vtop ptov",
     "x": "x",
 }
 
