@@ -17,6 +17,7 @@ LEFT_OUT = frozenset("q .logopen .logappend .logclose $$>< $$>a< $< .reload .sym
 NOT_IN_EXAMPLES = frozenset(
     (
         "poolused",  # the pool's tracker is not there
+        "svcreg",  # no hive is in memory
     )
 )
 
@@ -51,6 +52,11 @@ ARGUMENTS: Dict[str, List[str]] = {
     "sem": ["{awaited}"],
     "poolfind": ["Thre", "Irp? 1"],
     "poolval": ["{thread}", "{pooled} 3"],
+    "ptov": ["{root}"],
+    "reg": ["hivelist", "-p \\\\REGISTRY\\\\MACHINE"],
+    "rM": ["1"],
+    "svcreg": ["TestDrv"],
+    "vtop": ["{root} {stack}", "0 {thread}"],
     "timer": ["{thread}"],
     "~": ["0s"],
     "pool": ["{process}", "{thread} 2", "{stack}"],
@@ -88,6 +94,8 @@ def _addresses(target: Target) -> Dict[str, str]:
         "stack": context.stack_pointer,
         "rip": context.instruction_pointer,
     }
+    with suppress(DumpkitError):
+        found["root"] = thread.process.directory_table_base
     waiting = next((each for each in _threads(target) if each.state == "Waiting"), None)
     if waiting is not None:
         found["waiting"] = waiting.address
