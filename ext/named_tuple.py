@@ -1,8 +1,8 @@
 """NamedTuple, as typing has it, at a tenth of what defining a class with that costs.
 
 typing compiles every annotation, and collections the code of every constructor: 0.2 ms a class, 15 ms for the seventy
-that a command defines. Here annotations are only counted, and a constructor is compiled when its class makes its first
-object. To type checkers it is typing's own; instances are tuples, with `_fields`, `_replace`, `_asdict` and `_make`.
+that a command defines. Here annotations are only counted, and constructors of as many fields share their code. To type
+checkers it is typing's own; instances are tuples, with `_fields`, `_replace`, `_asdict` and `_make`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
     from operator import itemgetter
+    from types import CodeType, FunctionType
 
     try:
         from _collections import _tuplegetter
@@ -33,24 +34,26 @@ else:
             defaults = {field: namespace[field] for field in fields if field in namespace}
             made._fields = made.__match_args__ = fields
             made._field_defaults = defaults
+            made.__new__ = staticmethod(_constructor(made))
             for index, field in enumerate(fields):
                 setattr(made, field, _tuplegetter(index, None))
             return made
 
+    #: Number of fields -> the code of a constructor that takes so many.
+    _codes: Dict[int, CodeType] = {}
+    _SCOPE = {"_new": tuple.__new__, "__builtins__": {}}
+
     def _constructor(made):
         """A constructor that takes the fields in their order or by name."""
-        names = ", ".join(
-            f"{field}=_defaults[{field!r}]" if field in made._field_defaults else field for field in made._fields
-        )
-        values = "".join(f"{field}, " for field in made._fields)
-        scope = {"_new": tuple.__new__, "_defaults": made._field_defaults, "__builtins__": {}}
-        return eval(f"lambda _cls, {names}: _new(_cls, ({values}))", scope)
-
-    def _first(cls, *values, **named):
-        """The constructor of a class that has made no object yet."""
-        made = next(base for base in cls.__mro__ if "_fields" in base.__dict__)
-        made.__new__ = staticmethod(_constructor(made))
-        return made.__new__(cls, *values, **named)
+        fields, defaults = made._fields, made._field_defaults
+        code = _codes.get(len(fields))
+        if code is None:
+            names = "".join(f"_{number}, " for number in range(len(fields)))
+            code = _codes[len(fields)] = eval(f"lambda _cls, {names}: _new(_cls, ({names}))", _SCOPE).__code__
+        # Code that differs in names alone need not be compiled again.
+        code = code.replace(co_name="__new__", co_varnames=("_cls", *fields))
+        made_defaults = tuple(defaults[field] for field in fields if field in defaults)
+        return FunctionType(code, _SCOPE, "__new__", made_defaults)
 
     def _make(cls, values):
         """An object of the values in their order."""
@@ -72,7 +75,6 @@ else:
         return f"{type(self).__name__}({shown})"
 
     _METHODS = {
-        "__new__": _first,
         "__repr__": _repr,
         "__getnewargs__": lambda self: tuple(self),
         "_make": classmethod(_make),
