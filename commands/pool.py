@@ -166,6 +166,8 @@ def _not_pool_lines(report: PoolReport, page: PoolPage) -> Iterator[Line]:
     elif not page.is_free:
         if report._module:
             yield f"{page.address:016x} is in the image of {report._module}"
+        elif page.region.type not in (None, "Unused") and not page.region.is_pool:
+            yield f"{page.address:016x} is in system address space of type {page.region.type}"
         else:
             yield from (f"{page.page:016x}: {problem}" for problem in page.problems)
     if report.likely is not None:

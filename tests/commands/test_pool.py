@@ -8,9 +8,11 @@ from typing import List
 
 import pytest
 from dumpkit.dump import open_dump
-from dumpkit.errors import CommandError, SymbolError
+from dumpkit.errors import CommandError, DumpkitError, SymbolError
 from dumpkit.output import data
 from dumpkit.session import Session
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.forge.pool import (
     NON_PAGED_NX,
@@ -22,7 +24,7 @@ from tests.forge.pool import (
     set_tag_counts,
     special_page,
 )
-from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, ClassicLab, HeapLab
+from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, ClassicLab, HeapLab, mapped_pages
 from tests.running import run, run_lines, session_of, session_on
 from tests.shared import needs_shared, needs_symbols
 
@@ -212,6 +214,18 @@ def test_memory_that_only_looks_like_pool_is_called_possible():
     assert lines(lab, f"pool {header + 0x50:x}")[-1] == (
         f"Possibly {header:016x} size:  180 Good (a POOL_HEADER that fits; nothing confirms it)"
     )
+
+
+def test_what_another_part_of_the_kernel_has_is_said_to_be_its():
+    example = session_on(open_dump(str(EXAMPLE / "MEMORY.DMP")))
+    stack = example.context["rsp"]
+    assert run_lines(example, f"pool {stack:x}")[-1] == f"{stack:016x} is in system address space of type KernelStacks"
+    assert run_lines(example, "pool nt")[-1].endswith("is in the image of ntoskrnl.exe")
+
+
+def test_memory_that_a_heap_keeps_for_itself_is_no_block(lab):
+    place = lab.pool.segment(NON_PAGED_NX, NONPAGED).range(2, 0x7)
+    assert f"{place:016x}: memory that the heap keeps for itself" in lines(lab, f"pool {place:x}")
 
 
 def test_without_an_address_the_heaps_are_listed(lab):
@@ -484,6 +498,38 @@ def test_poolfind_takes_a_tags_value(lab):
 def test_poolfind_refuses_what_it_cannot_do(lab, arguments, words):
     with pytest.raises(CommandError, match=words):
         lines(lab, f"poolfind {arguments}")
+
+
+# --- Damage ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sets(st.integers(0, 99), max_size=30),
+    st.lists(st.tuples(st.integers(0, 99), st.binary(max_size=64)), max_size=6),
+)
+def test_whatever_is_missing_or_damaged_every_command_ends_with_text_or_one_error(lost, junk):
+    lab = HeapLab()
+    vs = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(8)
+    header = vs.allocate(0x300, "Good")
+    places = lab.pool.segment(PAGED, PAGED_AREA).lfh(1, 0x60, ["CM31", None], PAGED_TYPE)
+    lab.pool.large(PAGED, 0xFFFFD80120000000, 0x14000, "V2lg", PAGED_TYPE)
+    special = lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(1, 3)
+    special_page(lab.machine, special, 0x4F0, "Scbf")
+    set_tag_counts(lab.machine, COUNTS)
+    pages = mapped_pages(lab)
+    for number, data_bytes in junk:
+        lab.machine.put(pages[number * len(pages) // 100] + number * 32, data_bytes)
+    for number in lost:
+        lab.target.lose(pages[number * len(pages) // 100])
+    session = session_on(lab.target)
+    addresses = [f"{place:x}" for place in (header, places[0], 0xFFFFD80120000000, special, OTHER)]
+    commands = [f"{name} {place}" for name in ("pool", "poolval", "address") for place in addresses]
+    for text in (*commands, "pool", "poolused", "poolfind * 0", "poolfind * 1", "poolfind * 2", "vm 21", "address"):
+        try:
+            assert run_lines(session, text)
+        except DumpkitError as error:
+            assert "\n" not in str(error)
 
 
 # --- Real dumps --------------------------------------------------------------------------------------

@@ -146,15 +146,15 @@ class Pools(PoolReaders):
         return page._replace(evidence=(*evidence, *page.evidence), problems=(*problems, *page.problems))
 
     def _allocated(self, address: int, region: SystemVaRegion, found: PageRange) -> PoolPage:
-        from dumpkit.kernel.pool.segment_heap import LFH_RANGE, VS_RANGE
+        from dumpkit.kernel.pool.segment_heap import INTERNAL_RANGE, LFH_RANGE, VS_RANGE
 
         heap = found.segment.heap
         if found.backend == VS_RANGE:
             return self._vs_page(address, region, found)
         if found.backend == LFH_RANGE:
             return self._lfh_page(address, region, found)
-        if found.backend:
-            return self._none(address, region, [f"a range of an unknown kind: RangeFlags {found.flags:#x}"], heap=heap)
+        if found.backend == INTERNAL_RANGE:
+            return self._none(address, region, ["memory that the heap keeps for itself"], heap=heap)
         return self._big(address, region, found.start, found, heap, ())
 
     def _vs_page(self, address: int, region: SystemVaRegion, found: PageRange) -> PoolPage:

@@ -27,7 +27,7 @@ _MEGABYTE_SHIFT = 20
 
 #: RangeFlags: the range is allocated; this unit is its first; whose it is.
 ALLOCATED, FIRST, BACKEND = 0x1, 0x2, 0xC
-LFH_RANGE, VS_RANGE = 0x8, 0xC
+INTERNAL_RANGE, LFH_RANGE, VS_RANGE = 0x4, 0x8, 0xC
 
 #: Bit pairs of the allocation tracker.
 NOTHING, SMALL_SEGMENT, LARGE_SEGMENT, LARGE_ALLOCATION = range(4)
@@ -78,7 +78,10 @@ class PageRange(NamedTuple):
 
     @property
     def backend(self) -> int:
-        """LFH_RANGE, VS_RANGE, or 0: an allocation of its own."""
+        """LFH_RANGE, VS_RANGE, INTERNAL_RANGE (the heap's own), or 0: an allocation of its own.
+
+        These bits are the _HEAP_SEG_RANGE_TYPE of the range.
+        """
         return self.flags & BACKEND
 
 
@@ -157,12 +160,18 @@ class SegmentHeaps:
         names = self._kinds()
         nodes = self._state.get("NumberOfPools")
         if nodes is None:
-            self.problems.append(f"ExPoolState.NumberOfPools at {self._state.address:016x} cannot be read")
+            self.problems.append(f"ExPoolState.NumberOfPools at {self._number_of_pools():016x} cannot be read")
         for node in range(min(nodes if nodes is not None else 1, _MOST_NODES)):
             for place, address in enumerate(self._pointers(f"PoolNode[{node}].Heaps")):
                 yield Heap(address, names.get(place, ""), node)
         for place, address in enumerate(self._pointers("SpecialHeaps")):
             yield Heap(address, names.get(place, ""), None, True)
+
+    def _number_of_pools(self) -> int:
+        try:
+            return self._state.address_of("NumberOfPools")
+        except SymbolError:
+            return self._state.address
 
     def _pointers(self, path: str) -> Iterator[int]:
         array = self._state.get(path)

@@ -78,3 +78,15 @@ def shown(blocks: Iterable[Block]) -> List[Tuple[int, int, Optional[bool], Optio
         (block.address, block.size, block.allocated, tag_text(block.tag) if block.allocated and block.tag else None)
         for block in blocks
     ]
+
+
+def mapped_pages(lab: HeapLab) -> List[int]:
+    """The pages that anything of the pool lies in, as reading finds them."""
+    memory = lab.target.memory
+    found, address = [], 0xFFFF800000000000
+    while True:
+        place = memory.next_readable(address, 0xFFFFFFFFFFFFF000)
+        if place is None:
+            return found
+        found.append(place & -0x1000)
+        address = (place & -0x1000) + 0x1000

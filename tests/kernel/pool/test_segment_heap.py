@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.forge.pool import MMST, NON_PAGED_NX, PAGED, PAGED_TYPE, SPECIAL_NODE, special_page
-from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, HeapLab, shown
+from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, HeapLab, mapped_pages, shown
 
 BUILDS = (19041, 22000, 22621)
 
@@ -428,18 +428,6 @@ def test_whatever_pages_are_missing_no_answer_is_wrong(lost, build):
     for address, block, tag in ((header + 8, header, "Good"), (place, place, "CM31"), (large + 0x5000, large, "V2lg")):
         found = find_allocation(lab.target, address)
         assert (found.block, found.tag) in ((block, tag), (block, None), (None, None)) or found.allocated is None
-
-
-def mapped_pages(lab: HeapLab) -> List[int]:
-    """The pages that anything of the pool lies in, as reading finds them."""
-    memory = lab.target.memory
-    found, address = [], 0xFFFF800000000000
-    while True:
-        place = memory.next_readable(address, 0xFFFFFFFFFFFFF000)
-        if place is None:
-            return found
-        found.append(place & -0x1000)
-        address = (place & -0x1000) + 0x1000
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
