@@ -248,6 +248,8 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         failing,
         tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
         analysis.process,
+        _hex(analysis.objects.process),
+        analysis.objects.process_name,
         _hex(analysis.objects.device),
         _hex(analysis.objects.driver),
         _hex(analysis.objects.irp),

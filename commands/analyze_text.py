@@ -134,7 +134,11 @@ class Analysis(Record):
     exception: Optional[ExceptionBlock]
     failing_context: Optional[FailingContextFacts]
     black_boxes: Tuple[BlackBoxFacts, ...]
+    #: The name of the process in whose address space the processor was.
     process: Optional[str]
+    #: The process that the bugcheck is about, where it is about one.
+    subject: Optional[Hex]
+    subject_name: Optional[str]
     device: Optional[Hex]
     driver: Optional[Hex]
     irp: Optional[Hex]
@@ -337,6 +341,7 @@ def _record_lines(result: Analysis) -> Iterator[Line]:
     if access is not None and access.source != "arguments":
         yield from _address_lines(access, False)
     for label, address, link in (
+        ("PROCESS_OBJECT", result.subject, "!process"),
         ("DEVICE_OBJECT", result.device, "!devobj"),
         ("DRIVER_OBJECT", result.driver, "!drvobj"),
         ("IRP_ADDRESS", result.irp, "!irp"),
@@ -344,6 +349,8 @@ def _record_lines(result: Analysis) -> Iterator[Line]:
         if address is not None:
             yield (f"{label}: ", Span(f"{address:016x}", "address", f"{link} {address:x}"))
             yield ""
+    if result.subject_name is not None:
+        yield from _labelled("CRITICAL_PROCESS", result.subject_name)
     if result.status is not None:
         text = f" - {result.status_text}" if result.status_text else ""
         yield from _labelled("ERROR_CODE", f"(NTSTATUS) 0x{result.status:x}{text}", " ")

@@ -46,6 +46,9 @@ class Objects(Record):
     driver: Optional[int] = None
     irp: Optional[int] = None
     thread: Optional[int] = None
+    #: The process that the bugcheck is about, and its name.
+    process: Optional[int] = None
+    process_name: Optional[str] = None
 
 
 class CrashAnalysis(Record):
@@ -110,7 +113,9 @@ class CrashAnalyzer:
         process = process_name(target, evidence)
         culprit = Blame(target, bugcheck, self._parameters, evidence).find(failing)
         paged_code = access is not None and is_in_paged_code(target, access, evidence)
-        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, process, paged_code)
+        objects = self._objects()
+        subject = objects.process_name or process
+        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, subject, paged_code)
         bucket_hash = failure_hash(bucket)
         system = SystemKeys(target, evidence)
         attributes = target.dump_attributes
@@ -132,7 +137,7 @@ class CrashAnalyzer:
             self._regions.name(access.address) if access is not None else "",
             pool,
             *self._allocations(access, pool),
-            self._objects(),
+            objects,
             self._status(finder.record[1] if finder.record is not None else None),
             culprit,
             bucket,
@@ -219,7 +224,28 @@ class CrashAnalyzer:
                     found["driver"] = device.driver.address
             except DumpkitError as error:
                 self._evidence.lack("device", error)
-        return Objects(**found)
+        name = self._subject(found)
+        return Objects(**found, process_name=name)
+
+    def _subject(self, found: Dict[str, int]) -> Optional[str]:
+        """The name of the process that the bugcheck is about; its address is added to what was found."""
+        for (number,) in self._bugcheck.rule("process"):
+            if number == "0":
+                return None
+            from dumpkit.kernel.process import Process
+
+            process = Process(self._target, self._parameters[int(number) - 1])
+            try:
+                if not process.is_valid:
+                    raise DumpkitError(f"{process.address:016x} is no process")
+                found["process"] = process.address
+                name = process.name
+            except DumpkitError as error:
+                self._evidence.lack("subject", error)
+                return None
+            self._evidence.note("subject", f"EPROCESS {process.address:016x}, the bugcheck's argument {number}")
+            return name
+        return None
 
     def _status(self, record: Optional[ExceptionRecord]) -> Optional[int]:
         if record is not None:

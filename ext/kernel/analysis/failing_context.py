@@ -14,7 +14,7 @@ from dumpkit.kernel.stack import Frame, walk_stack
 from dumpkit.kernel.trap_frame import is_trap_frame, trap_frame
 from dumpkit.kernel.x64_walk import UNWOUND
 from dumpkit.record import Record
-from dumpkit.registers import X64, Context
+from dumpkit.registers import Context
 from dumpkit.target import ExceptionRecord, Target
 
 #: What a failing context was read from.
@@ -210,7 +210,7 @@ class FailingContextFinder:
         """The words of the stack that crashed. Raises DumpkitError where they are not to be had."""
         if self._words is None:
             context = self.crash_context
-            if context is None or context.architecture is not X64:
+            if context is None:
                 raise DumpkitError("no stack is there that could be searched")
             self._words = StackWords(self._target, context.stack_pointer)
             if self._words.end == self._words.start:

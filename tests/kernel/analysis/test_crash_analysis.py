@@ -56,6 +56,7 @@ e2   0 0 0 0                    crash    bad   0xE2_bad!Touch
 e3   ADDR THR 0 2               crash    bad   0xE3_bad!Touch
 ea   THR 0 NAME 1               thread   gpu   0xEA_IMAGE_gpu.sys
 ef   PROC 0 0 0                 crash    bad   0xEF_System_bad!Touch
+ef   THR 1 0 0                  crash    bad   0xEF_System_bad!Touch
 f4   3 PROC 0 0                 crash    bad   0xF4_bad!Touch
 f7   1 2 fffffffd 0             crash    bad   0xF7_bad!Touch
 fc   ADDR 0 0 0                 trap     bad   AV_bad!Touch
@@ -217,6 +218,16 @@ def test_a_request_without_symbols_leads_to_its_driver(tmp_path: Path) -> None:
     assert found.culprit.image == "slow.sys"
     assert "IRP" in found.evidence["culprit"]
     target.close()
+
+
+def test_the_process_that_died_is_named(analyse: Analyse) -> None:
+    for code, words in ((0xEF, "PROC 0 0 0"), (0xF4, "3 PROC 0 0")):
+        found = analyse(code, *words.split())
+        assert (found.objects.process, found.objects.process_name) == (crash().names["PROC"], "System")
+    assert analyse(0xEF, "THR", "1", "0", "0").objects.process is None
+    wild = analyse(0xEF, "IRP", "0", "0", "0")
+    assert wild.objects.process_name is None
+    assert "is no process" in wild.unknown["subject"]
 
 
 def test_an_exception_other_than_an_access_violation_is_in_the_bucket(analyse: Analyse) -> None:
