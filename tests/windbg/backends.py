@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
     lines: List[str]
     seconds: float = 0.0
-    #: Until the first of it was printed.
+    #: Processor time until the first of it was printed.
     first: float = 0.0
     #: The longest write, in characters.
     longest: int = 0

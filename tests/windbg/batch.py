@@ -4,7 +4,8 @@
 
 The request has the dump, commands for the engine itself, the package's folder, one for launchers, and the lines to
 run: "kd> TEXT" is the engine's own, "!py TEXT" is run through a launcher as WinDbg would, anything else by dumpkit in
-a session of its own. The answer has what each printed, how long it took, and how long until the first of it.
+a session of its own. The answer has what each printed, how long it took, and the
+processor time until the first of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from time import perf_counter
+from time import perf_counter, process_time
 
 
 class Recorder:
@@ -22,13 +23,15 @@ class Recorder:
 
     def __init__(self) -> None:
         self.begin = perf_counter()
+        self.begin_used = process_time()
+        #: Until the first write: processor time, so that other processes do not count.
         self.first = 0.0
         self.text = ""
         self.longest = 0
 
     def write(self, text: str) -> None:
         if not self.text:
-            self.first = perf_counter() - self.begin
+            self.first = process_time() - self.begin_used
         self.text += text
         self.longest = max(self.longest, len(text))
 
