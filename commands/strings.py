@@ -40,10 +40,6 @@ class Strings(Record):
     problem: Optional[str] = None
 
 
-#: Characters before the text of a line.
-_BEFORE = 17
-
-
 class _Pages(Dict[int, str]):
     """The digits of addresses but their last three, by page: formatting them anew for each string would cost most."""
 
@@ -53,9 +49,18 @@ class _Pages(Dict[int, str]):
         return digits
 
 
-def _broken(line: str) -> Iterator[str]:
-    """The lines of one with line ends in it: a carriage return that begins none is shown as \\r, others as a line."""
-    yield from line.replace("\r\n", "\n\n").replace("\r", "\\r").split("\n")
+#: Characters before the text of a line.
+_BEFORE = 17
+
+
+def _tidied(line: str) -> Iterator[str]:
+    """The lines of one with white space at its end or line ends in it, none where there is nothing else.
+
+    A carriage return that begins no line end is shown as \\r, one that does as a line of its own.
+    """
+    line = line.rstrip()
+    if len(line) > _BEFORE:
+        yield from line.replace("\r\n", "\n\n").replace("\r", "\\r").split("\n")
 
 
 def strings_lines(result: Strings) -> Iterator[Line]:
@@ -65,12 +70,20 @@ def strings_lines(result: Strings) -> Iterator[Line]:
     assert isinstance(search, StringSearch)
     pages = _Pages()
     last = [f"{offset:03x} " for offset in range(0x1000)]
-    for places in search.places():
-        for line in [pages[address >> 12] + last[address & 0xFFF] + text.rstrip() for address, text in places]:
-            if not line.isprintable():
-                yield from _broken(line)
-            elif len(line) > _BEFORE:
+    for part in search.parts():
+        if part.wide or part.signatures:
+            lines = [pages[address >> 12] + last[address & 0xFFF] + text for address, text in part.places()]
+        else:
+            base, text = part.base, part.text
+            lines = [
+                pages[(address := base + run.start()) >> 12] + last[address & 0xFFF] + text[run.start() : run.end()]
+                for run in part.runs
+            ]
+        for line in lines:
+            if line.isprintable() and line[-1] != " ":
                 yield line
+            else:
+                yield from _tidied(line)
 
 
 @command(

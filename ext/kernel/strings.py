@@ -8,7 +8,7 @@ an image's PDB.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Match, NamedTuple, Optional, Tuple
 
 from dumpkit.memory import AddressSpace
 from dumpkit.output import Hex
@@ -52,6 +52,28 @@ class FoundString(NamedTuple):
     encoding: str
 
 
+class Part(NamedTuple):
+    """The strings of one part of memory: those in ASCII as runs of its text, not looked at yet."""
+
+    #: Virtual address of the text's first character.
+    base: int
+    text: str
+    runs: Iterator[Match[bytes]]
+    #: Runs that are shown although they are short, and strings in UTF-16.
+    signatures: List[Place]
+    wide: List[Place]
+
+    def narrow(self) -> List[Place]:
+        """The strings in ASCII, ascending; only once."""
+        base, text = self.base, self.text
+        found = [(base + run.start(), text[run.start() : run.end()]) for run in self.runs]
+        return sorted(found + self.signatures) if self.signatures else found
+
+    def places(self) -> List[Place]:
+        """All strings, ascending; only once."""
+        return sorted(self.narrow() + self.wide) if self.wide else self.narrow()
+
+
 class StringSearch:
     """The strings of pieces of memory, found while they are asked for.
 
@@ -70,68 +92,60 @@ class StringSearch:
         self._wide = re.compile(b"(?:" + pair + b")*") if wide else None
 
     def __iter__(self) -> Iterator[FoundString]:
-        for narrow, wide in self._found():
-            yield from sorted(
-                [FoundString(Hex(address), text, "ascii") for address, text in narrow]
-                + [FoundString(Hex(address), text, "utf-16") for address, text in wide]
-            )
+        for part in self.parts():
+            found = [FoundString(Hex(address), text, "ascii") for address, text in part.narrow()]
+            yield from sorted(found + [FoundString(Hex(address), text, "utf-16") for address, text in part.wide])
 
-    def places(self) -> Iterator[List[Place]]:
-        """The strings, ascending by address, some at a time: for those who have many to show."""
-        for narrow, wide in self._found():
-            if wide:
-                narrow += wide
-                narrow.sort()
-            if narrow:
-                yield narrow
-
-    def _found(self) -> Iterator[Tuple[List[Place], List[Place]]]:
-        """The strings in ASCII and in UTF-16 of one part of memory after the other."""
+    def parts(self) -> Iterator[Part]:
+        """The strings of one part of memory after the other: for those who have many to show."""
         classes = _classes()
         rest_at, rest = 0, b""
         for address, data in self._pieces():
             if rest and rest_at + len(rest) == address:
                 address, data = rest_at, rest + data
             elif rest:
-                yield self._search(rest_at, rest, rest.translate(classes))
+                yield self._search(rest_at, rest, rest.translate(classes), len(rest))
             if data == _NOTHING:
                 rest = b""
                 continue
             marks = data.translate(classes)
             end = _last_break(marks)
-            yield self._search(address, data[:end], marks[:end])
+            yield self._search(address, data, marks, end)
             rest_at, rest = address + end, data[end:]
         if rest:
-            yield self._search(rest_at, rest, rest.translate(classes))
+            yield self._search(rest_at, rest, rest.translate(classes), len(rest))
 
-    def _search(self, base: int, data: bytes, marks: bytes) -> Tuple[List[Place], List[Place]]:
-        narrow: List[Place] = []
+    def _search(self, base: int, data: bytes, marks: bytes, end: int) -> Part:
+        """The strings in the first `end` bytes of `data`, whose classes are `marks`."""
+        signatures: List[Place] = []
+        runs: Iterator[Match[bytes]] = iter(())
         if self._ascii is not None:
-            text = data.decode("latin-1")
-            narrow = [(base + run.start(), text[run.start() : run.end()]) for run in self._ascii.finditer(marks)]
-            if self._minimum == SHORTEST and _SIGNATURE in data:
-                self._add_signatures(base, data, marks, narrow)
-        return narrow, self._wide_strings(base, data, marks) if self._wide is not None else []
+            runs = self._ascii.finditer(marks, 0, end)
+            if self._minimum == SHORTEST:
+                signatures = self._signatures(base, data, marks, end)
+        wide = self._wide_strings(base, data, marks, end) if self._wide is not None else []
+        return Part(base, data.decode("latin-1"), runs, signatures, wide)
 
     @staticmethod
-    def _add_signatures(base: int, data: bytes, marks: bytes, narrow: List[Place]) -> None:
-        alone = re.compile(b"(?<!" + _CHARACTER + b")" + _CHARACTER * 4 + b"(?!" + _CHARACTER + b")")
-        at = data.find(_SIGNATURE)
+    def _signatures(base: int, data: bytes, marks: bytes, end: int) -> List[Place]:
+        found: List[Place] = []
+        at = data.find(_SIGNATURE, 0, end)
         while at >= 0:
-            if alone.match(marks, at):
-                narrow.append((base + at, _SIGNATURE.decode()))
-            at = data.find(_SIGNATURE, at + 1)
-        narrow.sort()
+            behind = at + len(_SIGNATURE)
+            if marks[behind : behind + 1] != _CHARACTER and (not at or marks[at - 1 : at] != _CHARACTER):
+                found.append((base + at, _SIGNATURE.decode()))
+            at = data.find(_SIGNATURE, at + 1, end)
+        return found
 
-    def _wide_strings(self, base: int, data: bytes, marks: bytes) -> List[Place]:
+    def _wide_strings(self, base: int, data: bytes, marks: bytes, limit: int) -> List[Place]:
         found: List[Place] = []
         assert self._wide is not None
-        at = marks.find(self._first_pairs)
+        at = marks.find(self._first_pairs, 0, limit)
         while at >= 0:
-            run = self._wide.match(marks, at)
+            run = self._wide.match(marks, at, limit)
             end = run.end() if run is not None else at + len(self._first_pairs)
             found.append((base + at, data[at:end:2].decode("latin-1")))
-            at = marks.find(self._first_pairs, end)
+            at = marks.find(self._first_pairs, end, limit)
         return found
 
 

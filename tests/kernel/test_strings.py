@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 def found(data: bytes, size: int = 1 << 20, minimum: int = 5, **which: bool) -> List[Tuple[int, str]]:
     """(offset, text) of what is found when the bytes come in pieces of `size`."""
     pieces = [(at, data[at : at + size]) for at in range(0, len(data), size)]
-    return [place for places in StringSearch(lambda: pieces, minimum, **which).places() for place in places]
+    return [place for part in StringSearch(lambda: pieces, minimum, **which).parts() for place in part.places()]
 
 
 def plain_search(data: bytes, minimum: int = 5) -> List[Tuple[int, str]]:
@@ -52,7 +52,7 @@ def test_either_kind_can_be_left_out() -> None:
 def test_a_string_across_two_pieces_is_one_and_across_a_gap_are_two() -> None:
     assert found(b"\xff" * 10 + b"one string" + b"\xff" * 3, size=13) == [(10, "one string")]
     search = StringSearch(lambda: [(0, b"first"), (5, b"half;"), (0x100, b"other half")])
-    assert [place for places in search.places() for place in places] == [(0, "firsthalf;"), (0x100, "other half")]
+    assert [place for part in search.parts() for place in part.places()] == [(0, "firsthalf;"), (0x100, "other half")]
 
 
 def test_a_string_that_never_ends_is_shown_in_parts() -> None:
