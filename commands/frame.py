@@ -41,6 +41,11 @@ def _find(session: Session, number: int) -> Tuple[Frame, List[StackFrame]]:
     raise CommandError(f"Cannot find frame 0x{number:x}, previous scope unchanged")
 
 
+def chosen_frame(session: Session) -> Frame:
+    """The frame that `.frame` chose; the innermost one at first. Raises CommandError where it is not there."""
+    return _find(session, session.frame)[0]
+
+
 @command(
     ".frame",
     category="Stack",

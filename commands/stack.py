@@ -24,6 +24,9 @@ _LEGEND = {
     FRAME_POINTER: "(frame pointer): no image for unwinding; found by the chain of frame records",
 }
 
+#: Stands in a line where kP begins a new one.
+_PARAMETER_LINE = "\n"
+
 BANNER = "  *** Stack trace for last set context - .thread/.cxr resets it"
 #: What `frame_line` takes beside k's letters: the form of the stack in analyze's output, Child-SP and arguments.
 STACK_TEXT = "a"
@@ -56,6 +59,8 @@ class StackFrame(Record):
     is_inline: bool = False
     #: The trap frame that a handler of the kernel saved there.
     trap_frame: Optional[Hex] = None
+    #: `void * Context = 0xffffb507`729e3040` for each parameter, where kp or kP asked and private symbols tell.
+    parameters: Optional[Tuple[str, ...]] = None
 
 
 class StackTrace(Record):
@@ -272,7 +277,14 @@ def frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str) 
         size = f"{frame.child_sp - previous.child_sp:9x}" if previous is not None else " " * 9
         pieces.append(f"{size} ")
     pieces += _addresses(frame, options)
-    pieces.append(site)
+    if frame.parameters is not None:
+        function, plus, distance = name.rpartition("+0x")
+        pieces += [Span(function or name, "symbol", f"u {frame.instruction:x}"), "("]
+        # kP has a line for each.
+        pieces.append(_PARAMETER_LINE + f", {_PARAMETER_LINE}".join(frame.parameters))
+        pieces.append(f"){plus}{distance}" if function else ")")
+    else:
+        pieces.append(site)
     if frame.is_inline and "v" in options:
         pieces.append(f" (Inline Function @ {quoted(frame.instruction)})")
     if frame.trap_frame is not None and "v" in options:
@@ -285,6 +297,24 @@ def frame_line(frame: StackFrame, previous: Optional[StackFrame], options: str) 
     return tuple(pieces)
 
 
+def _parameter_lines(line: Line, apart: bool) -> Iterator[Line]:
+    """A frame's line with its parameters in it, or on lines of their own."""
+    current: List[Union[str, Span]] = []
+    for piece in (line,) if isinstance(line, str) else line:
+        if not isinstance(piece, str) or _PARAMETER_LINE not in piece:
+            current.append(piece)
+            continue
+        if not apart:
+            current.append(piece.replace(_PARAMETER_LINE, ""))
+            continue
+        first, *others = piece.split(_PARAMETER_LINE)
+        current.append(first)
+        for text in others:
+            yield tuple(current)
+            current = [f"\t\t\t{text}"]
+    yield tuple(current)
+
+
 def stack_lines(result: StackTrace) -> Iterator[Line]:
     options = result._options.replace("M", "n")
     if result.is_set_context:
@@ -292,7 +322,7 @@ def stack_lines(result: StackTrace) -> Iterator[Line]:
     yield (Span(_heading(options), "heading"),)
     previous: Optional[StackFrame] = None
     for frame in result.frames:
-        yield frame_line(frame, previous, options)
+        yield from _parameter_lines(frame_line(frame, previous, options), "P" in options)
         previous = frame
     if "c" not in options:
         yield from legend_lines(result.frames)
@@ -303,6 +333,18 @@ def legend_lines(frames: Sequence[StackFrame]) -> Iterator[Line]:
     for way, meaning in _LEGEND.items():
         if any(frame.found_by == way for frame in frames):
             yield (Span(meaning, "dim"),)
+
+
+def _with_parameters(target: Target, frame: Frame, rows: List[StackFrame]) -> List[StackFrame]:
+    """The lines of a frame with the parameters of its function; those of inlined functions are not known."""
+    from dumpkit.commands.dv import parameter_texts
+
+    texts = parameter_texts(target, frame.context)
+    if texts is None:
+        return rows
+    last = rows[-1]
+    values = {name: getattr(last, name) for name in last._fields}
+    return [*rows[:-1], StackFrame(**{**values, "parameters": tuple(texts) or ("void",)})]
 
 
 @command(
@@ -318,8 +360,9 @@ def k(session: Session, query: str = "") -> StackTrace:
 
     n  frame numbers        b  arguments instead of Child-SP   v  arguments and Child-SP
     f  size of each frame   c  call sites only                 L  no source lines
-    p  P  as k: parameters are not decoded                     M  as n
+    p  parameters           P  each on a line of its own       M  as n
 
+    Parameters are known where private symbols tell; where a register that holds one is not known, it has no value.
     The letters may stand together: knL, kb 5. k = SP IP COUNT shows the stack that begins at stack pointer SP with
     instruction pointer IP (the current one where it is left out). An inlined function has a line without addresses
     above the function that it was inlined into.
@@ -331,8 +374,9 @@ def k(session: Session, query: str = "") -> StackTrace:
     options = _Options(session, query)
     wants_lines = session.lines and "L" not in options.given
     frames: List[StackFrame] = []
-    for _, rows in session_frames(session, options.context, options.count, wants_lines):
-        frames += rows
+    wants_parameters = "p" in options.given or "P" in options.given
+    for frame, rows in session_frames(session, options.context, options.count, wants_lines):
+        frames += _with_parameters(session.dump, frame, rows) if wants_parameters else rows
         if len(frames) >= options.count:
             break
     del frames[options.count :]

@@ -13,7 +13,7 @@ from dumpkit.target import FoundSymbol, InlinedFunction, Module, Neighbours, Sou
 
 if TYPE_CHECKING:
     from dumpkit.symbols.search import SymbolSearch
-    from dumpkit.symbols.symbol_file import Symbol, SymbolFile
+    from dumpkit.symbols.symbol_file import LocalVariable, Symbol, SymbolFile
     from dumpkit.symbols.types import Type
 
 KERNEL = "nt"
@@ -156,6 +156,13 @@ class FileSymbols(Symbols):
         rva = address - module.base
         found = self.load(module).ask(lambda file: file.inlines(rva)) or ()
         return [InlinedFunction(module, name, module.base + start, file, line) for name, start, file, line in found]
+
+    def variables(self, address: int) -> Sequence[LocalVariable]:
+        module = self._target.module_at(address)
+        if module is None:
+            return ()
+        rva = address - module.base
+        return self.load(module).ask(lambda file: file.variables(rva)) or ()
 
     # --- Names to addresses --------------------------------------------------
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dumpkit.objects.lists import ListWalk
     from dumpkit.symbols.module_image import ModuleImage
     from dumpkit.symbols.search import SymbolSearch
-    from dumpkit.symbols.symbol_file import SymbolFile
+    from dumpkit.symbols.symbol_file import LocalVariable, SymbolFile
     from dumpkit.symbols.types import Type
 
 
@@ -227,6 +227,10 @@ class Symbols(ABC):
 
     def inlined(self, address: int) -> Sequence[InlinedFunction]:
         """The functions inlined at a virtual address, innermost first."""
+        return ()
+
+    def variables(self, address: int) -> Sequence[LocalVariable]:
+        """The parameters and variables of the function at a virtual address, as far as private symbols tell."""
         return ()
 
     def load(self, module: Module, trusting: bool = False) -> object:

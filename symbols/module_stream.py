@@ -7,10 +7,13 @@ Places are section:offset; offsets of records are into the module's stream.
 from __future__ import annotations
 
 import struct
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.publics import iterate_records, symbol_name
+
+if TYPE_CHECKING:
+    from dumpkit.symbols.variables import Variable
 
 S_END, S_THUNK32, S_BLOCK32 = 0x0006, 0x1102, 0x1103
 S_LDATA32, S_GDATA32 = 0x110C, 0x110D
@@ -30,6 +33,16 @@ _ENDS = frozenset((S_END, S_INLINESITE_END, S_PROC_ID_END))
 _PROCEDURE = struct.Struct("<12xI8xIIH")
 _DATA = struct.Struct("<IIH")
 _INLINE = struct.Struct("<8xI")
+
+
+def opens_scope(kind: int) -> bool:
+    """Whether records behind one of this kind belong to it, up to the one that closes it."""
+    return kind in _SCOPES
+
+
+def closes_scope(kind: int) -> bool:
+    """Whether a record of this kind ends the scope that the last one opened."""
+    return kind in _ENDS
 
 
 class Private(NamedTuple):
@@ -117,6 +130,12 @@ class ModuleSymbols:
                 depth += 1
             elif kind in _ENDS and depth:
                 depth -= 1
+
+    def variables(self, function: Private, code: int) -> Iterator[Variable]:
+        """The parameters and variables of a function that stands at an offset of its section."""
+        from dumpkit.symbols.variables import read_variables
+
+        return read_variables(self._stream, function.record, self._end, function.section, code)
 
     def function_at(self, record: int) -> Optional[Private]:
         """The function recorded at an offset of the stream, as a reference among the globals names it."""

@@ -18,7 +18,7 @@ from dumpkit.symbols.dbi import NIL_STREAM, Dbi
 from dumpkit.symbols.info import read_info
 from dumpkit.symbols.publics import Public, Publics, symbol_hash
 from dumpkit.symbols.sections import SECTION_EXECUTE, SectionMap
-from dumpkit.symbols.symbol_file import Inline, Line, Location, Symbol, SymbolFile
+from dumpkit.symbols.symbol_file import Inline, Line, LocalVariable, Location, Symbol, SymbolFile
 
 if TYPE_CHECKING:
     from dumpkit.symbols.inlines import InlineRow
@@ -328,6 +328,26 @@ class PdbFile(SymbolFile):
                 name = self._ids.name(site.inlinee)
                 found.append(Inline(name, begin if begin is not None else rva, file or None, row.number))
         return found[::-1]
+
+    def variables(self, rva: int) -> Sequence[LocalVariable]:
+        place = self.sections.place(rva)
+        module = self._module(place)
+        if place is None or module is None or self._privates is None:
+            return ()
+        function = self._privates.function_at(*place)
+        if function is None:
+            return ()
+        from dumpkit.symbols.types import FunctionType
+
+        index = self._ids.function_type(function.type_index) if function.type_is_id else function.type_index
+        type = self.types.at(index) if index else None
+        parameters = len(type.arguments) if isinstance(type, FunctionType) else 0
+        found: List[LocalVariable] = []
+        for each in module.symbols.variables(function, place[1]):
+            is_parameter = each.is_parameter if each.is_parameter is not None else len(found) < parameters
+            name = each.name.decode("utf-8", "replace")
+            found.append(LocalVariable(name, self.types.at(each.type_index), each.register, each.offset, is_parameter))
+        return found
 
     # Types
 

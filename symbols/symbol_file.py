@@ -53,6 +53,20 @@ class Inline(NamedTuple):
     number: int
 
 
+class LocalVariable(NamedTuple):
+    """A variable of a function, as it is at a place of its code.
+
+    It lies at the address in `register` plus `offset`, or in the register where `offset` is None; where `register` is
+    None, the symbols do not say where it is there.
+    """
+
+    name: str
+    type: Type
+    register: Optional[str]
+    offset: Optional[int]
+    is_parameter: bool
+
+
 class SymbolFile(ABC):
     """One module's symbols."""
 
@@ -118,6 +132,10 @@ class SymbolFile(ABC):
 
     def inlines(self, rva: int) -> Sequence[Inline]:
         """The functions inlined at `rva`, innermost first."""
+        return ()
+
+    def variables(self, rva: int) -> Sequence[LocalVariable]:
+        """The parameters and variables of the function at `rva`, parameters first in the order of declaration."""
         return ()
 
     def close(self) -> None:  # noqa: B027 - most formats hold no file open

@@ -1,0 +1,178 @@
+"""`dv`: the parameters and local variables of a frame."""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Optional, Tuple
+
+from dumpkit.errors import CommandError, RegisterError
+from dumpkit.memory import U64_MASK, AddressSpace
+from dumpkit.numbers import quoted
+from dumpkit.output import Hex, Line, Span
+from dumpkit.record import Record
+from dumpkit.registers import Context
+from dumpkit.registry import Text, command
+from dumpkit.session import Session
+from dumpkit.symbol_text import c_name, value_text
+from dumpkit.symbols.symbol_file import LocalVariable
+from dumpkit.symbols.types import BaseType, PointerType
+from dumpkit.target import Target
+from dumpkit.typetext.values import Reader, Value, is_character
+from dumpkit.wildcards import matcher
+
+#: How wide a name is.
+_NAME_WIDTH = 15
+_WHERE_WIDTH = 22
+_UNKNOWN = "<value unavailable>"
+
+
+class VariableRow(Record):
+    """A parameter or variable; `address` is virtual, None for one in a register."""
+
+    name: str
+    type: str
+    is_parameter: bool
+    address: Optional[Hex]
+    #: `@rsp+0x0110` or `@rcx`; None where the symbols do not say where it is.
+    location: Optional[str]
+    #: As the debugger prints it.
+    value: str
+
+
+class VariableList(Record):
+    """The parameters and variables of a frame."""
+
+    frame: int
+    variables: Tuple[VariableRow, ...]
+    _options: str = ""
+
+
+class _Register(AddressSpace):
+    """A register's bytes at an address where nothing else is, and the target's memory for what it points to."""
+
+    PLACE = 0x8000_0000_0000_0000
+
+    def __init__(self, memory: AddressSpace, value: int) -> None:
+        self._memory = memory
+        self._data = value.to_bytes(16, "little")
+
+    def read_prefix(self, address: int, size: int) -> bytes:
+        if self.PLACE <= address < self.PLACE + len(self._data):
+            return self._data[address - self.PLACE :][:size]
+        return self._memory.read_prefix(address, size)
+
+    def explain(self, address: int) -> str:
+        return self._memory.explain(address)
+
+
+def variable_rows(target: Target, context: Context) -> List[VariableRow]:
+    """The parameters and variables of the function that a context stands in, each with its value there."""
+    return [_row(target, context, each) for each in target.symbols.variables(context.instruction_pointer)]
+
+
+def _row(target: Target, context: Context, variable: LocalVariable) -> VariableRow:
+    words = c_name(variable.type)
+    register = variable.register
+    known = register is not None and _is_known(context, register)
+    address: Optional[Hex] = None
+    location = None
+    value = _UNKNOWN
+    if register is not None and variable.offset is not None:
+        location = f"@{register}{'-' if variable.offset < 0 else '+'}0x{abs(variable.offset):04x}"
+        if known:
+            address = Hex((context[register] + variable.offset) & U64_MASK)
+            value = _value_text(Value(Reader(target.memory, hex), variable.type, address))
+    elif register is not None:
+        location = f"@{register}"
+        if known:
+            memory = _Register(target.memory, context[register])
+            value = _value_text(Value(Reader(memory, hex), variable.type, _Register.PLACE))
+    return VariableRow(variable.name, words, variable.is_parameter, address, location, value)
+
+
+def _value_text(value: Value) -> str:
+    """A variable's value as `x` shows it, but for a byte of zero and a pointer to no text, which have their quotes."""
+    type = value.type
+    text = value_text(value)
+    if isinstance(type, BaseType) and type.kind == "uchar" and value.number == 0:
+        return "0x00 ''"
+    if isinstance(type, PointerType) and is_character(type.target) and not text.endswith('"'):
+        return f'{text} ""'
+    return text
+
+
+def _is_known(context: Context, register: str) -> bool:
+    """Whether a context holds a register itself, and no stand-in for it."""
+    try:
+        return Context(context.architecture, context.values)[register] is not None
+    except RegisterError:
+        return False
+
+
+def parameter_texts(target: Target, context: Context) -> Optional[List[str]]:
+    """`void * Context = 0xffffb507`729e3040` for each parameter of the function that a context stands in.
+
+    None where no private symbols tell of its variables.
+    """
+    rows = variable_rows(target, context)
+    if not rows:
+        return None
+    return [f"{row.type} {row.name} = {row.value}" for row in rows if row.is_parameter]
+
+
+def variable_lines(result: VariableList) -> Iterator[Line]:
+    options = result._options
+    rows = list(result.variables)
+    if "a" in options or "n" in options:
+        rows.sort(key=lambda row: (row.address or 0) if "a" in options else row.name)
+    for row in rows:
+        pieces: List[str] = []
+        if "i" in options:
+            pieces.append(f"prv {'param' if row.is_parameter else 'local'} ")
+        if "v" in options or "V" in options:
+            pieces.append(quoted(row.address) if row.address is not None else f"{row.location or '<unknown>':<17}")
+        width = _NAME_WIDTH
+        if "V" in options:
+            pieces.append(row.location or "")
+            width = _WHERE_WIDTH - 1
+        name = f"{row.type} {row.name}" if "t" in options else f"{row.name:>{width}}"
+        yield (" ".join([*pieces, ""]), Span(name, "symbol"), f" = {row.value}")
+
+
+def _split(text: str) -> Tuple[str, str]:
+    """(letters of the options, pattern)."""
+    options = ""
+    text = text.strip()
+    while text.startswith("/"):
+        word, _, text = text.partition(" ")
+        text = text.lstrip()
+        unknown = [letter for letter in word[1:] if letter not in "tvViaAnNq"]
+        if unknown:
+            raise CommandError(f"dv: unknown option /{unknown[0]}", "dv [/t] [/v|/V] [/i] [/a|/n] [PATTERN]")
+        options += word[1:]
+    return options, text or "*"
+
+
+@command(
+    "dv",
+    category="Stack",
+    summary="The parameters and variables of the current frame",
+    arguments=(Text("pattern", "options, then a name with * ? []", holds="nothing"),),
+    render=variable_lines,
+)
+def dv(session: Session, pattern: str = "") -> VariableList:
+    """Shows the parameters and local variables of the frame that .frame chose, as private symbols tell of them.
+
+    /t  types   /v  where they are   /V  how they are found there   /i  which are parameters
+    /a  by address   /n  by name
+
+    A variable whose register is not known there, as most are behind a call, has no value.
+    """
+    from dumpkit.commands.frame import chosen_frame
+
+    options, wanted = _split(pattern)
+    frame = chosen_frame(session)
+    found = variable_rows(session.dump, frame.context)
+    if not found:
+        raise CommandError("Unable to enumerate locals: private symbols are required for locals")
+    matches = matcher(wanted)
+    return VariableList(session.frame, tuple(row for row in found if matches(row.name)), options)
