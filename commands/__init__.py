@@ -48,6 +48,7 @@ _MODULES: Dict[str, str] = {
     "pte": "pte",
     "reg": "reg mreg svcreg cn computername",
     "registers": "r rM rX",
+    "running": "running ready Standby",
     "session": ".echo q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$<",
     "stack": "k",
     "strings": "strings",

@@ -1,0 +1,82 @@
+"""`running`, `ready` and `Standby` (mex): what the processors run, will run next, and have queued."""
+
+from __future__ import annotations
+
+from typing import Iterator, Tuple
+
+from dumpkit.commands.thread_row import RowMaker, ThreadRow, problem_lines, thread_table
+from dumpkit.gaps import Gaps
+from dumpkit.kernel.ready_queues import ScheduledThreads, ready_threads, running_threads, standby_threads
+from dumpkit.output import Line, Span
+from dumpkit.record import Record
+from dumpkit.registry import command
+from dumpkit.session import Session
+
+_RUNNING = "Process|PID|Thread|Id|Pri|Base Pri|Next CPU|CSwitches|User|Kernel|State|Time|Reason".split("|")
+_QUEUED = (
+    "Process|PID|Thread|Id|Pri|Base Pri|Affinity|Next CPU|Ideal CPU|CSwitches|User|Kernel|State|Time|Reason".split("|")
+)
+
+
+class ThreadTable(Record):
+    """Threads, and what could not be read of them."""
+
+    threads: Tuple[ThreadRow, ...]
+    problems: Tuple[str, ...]
+
+
+def _table(found: ScheduledThreads) -> ThreadTable:
+    gaps = Gaps()
+    maker = RowMaker(gaps)
+    rows = tuple(maker.row(thread) for thread in found.threads)
+    return ThreadTable(rows, (*found.problems, *gaps.lines()))
+
+
+def running_lines(result: ThreadTable) -> Iterator[Line]:
+    yield from thread_table(result.threads, _RUNNING)
+    yield ""
+    yield (f"Count: {len(result.threads)} | ", Span("Show Unique Stacks", None, "us -cpu"))
+    yield from problem_lines(result.problems)
+
+
+def ready_lines(result: ThreadTable) -> Iterator[Line]:
+    yield from _queue_lines(result, "No ready threads found.")
+
+
+def standby_lines(result: ThreadTable) -> Iterator[Line]:
+    yield from _queue_lines(result, "No standby threads found.")
+
+
+def _queue_lines(result: ThreadTable, none: str) -> Iterator[Line]:
+    if result.threads:
+        yield from thread_table(result.threads, _QUEUED)
+        yield ""
+        yield f"Count: {len(result.threads)}"
+    else:
+        yield none
+    yield from problem_lines(result.problems)
+
+
+@command("running", category="Kernel", summary="The thread that each processor ran", render=running_lines)
+def running(session: Session) -> ThreadTable:
+    """Shows the thread that each processor ran, in the order of the processors, idle ones included.
+
+    Time is how long the thread has run. us -cpu shows the stacks of these threads.
+    """
+    return _table(running_threads(session.dump))
+
+
+@command("ready", category="Kernel", summary="The threads that are queued for a processor", render=ready_lines)
+def ready(session: Session) -> ThreadTable:
+    """Shows the threads that could run and wait for a processor, the highest priority first.
+
+    They are those of the processors' own queues, of the queues that processors share, and of the deferred ones.
+    Time is how long they have waited; more than some seconds means that they starve.
+    """
+    return _table(ready_threads(session.dump))
+
+
+@command("Standby", category="Kernel", summary="The threads that were chosen to run next", render=standby_lines)
+def standby(session: Session) -> ThreadTable:
+    """Shows the thread that was chosen to run next on each processor that has chosen one."""
+    return _table(standby_threads(session.dump))
