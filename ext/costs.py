@@ -6,6 +6,7 @@ Each number is 0 where the system does not tell it.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Dict, NamedTuple
 
@@ -28,6 +29,8 @@ class Costs(NamedTuple):
 
 def costs() -> Costs:
     """The costs up to now."""
+    if sys.platform == "win32":
+        return _of_windows()
     transfers = _transfers()
     return Costs(
         time.process_time(),
@@ -76,3 +79,27 @@ def _peak_memory() -> int:
     except ImportError:
         return 0
     return int(getrusage(RUSAGE_SELF).ru_maxrss)
+
+
+if sys.platform == "win32":
+
+    def _of_windows() -> Costs:
+        """What Windows counts of this process: GetProcessIoCounters, GetProcessTimes, GetProcessMemoryInfo."""
+        from ctypes import WinDLL, byref, c_uint64, c_void_p, create_string_buffer, sizeof
+        from struct import unpack_from
+
+        kernel = WinDLL("kernel32")
+        kernel.GetCurrentProcess.restype = c_void_p
+        process = c_void_p(kernel.GetCurrentProcess())
+        # IO_COUNTERS: operations of reading, writing and others, then the bytes of each.
+        counters = (c_uint64 * 6)()
+        kernel.GetProcessIoCounters(process, byref(counters))
+        created, rest, now = c_uint64(), [c_uint64() for _ in range(3)], c_uint64()
+        kernel.GetProcessTimes(process, byref(created), *(byref(each) for each in rest))
+        kernel.GetSystemTimeAsFileTime(byref(now))
+        # PROCESS_MEMORY_COUNTERS of 64-bit Windows: its size first, PeakPagefileUsage last.
+        memory = create_string_buffer((72).to_bytes(4, "little"), 72)
+        kernel.K32GetProcessMemoryInfo(process, memory, sizeof(memory))
+        peak: int = unpack_from("<Q", memory, 64)[0]
+        age = max(0, now.value - created.value) / 1e7
+        return Costs(time.process_time(), age, counters[3], counters[4], counters[5], peak)
