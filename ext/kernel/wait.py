@@ -48,6 +48,8 @@ _LOCK_BIT = 0x80
 
 #: Wait reasons (_KWAIT_REASON) of a thread that waits for the owner of a fast or guarded mutex.
 FAST_MUTEX_REASONS = ("WrFastMutex", "WrGuardedMutex")
+#: Those of a thread that waits for a lock's owner, as mex counts them.
+BLOCKED_REASONS = (*FAST_MUTEX_REASONS, "WrMutex", "WrPushLock")
 
 
 class WaitBlock(NamedTuple):
