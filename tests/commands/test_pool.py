@@ -503,7 +503,8 @@ def test_poolfind_refuses_what_it_cannot_do(lab, arguments, words):
 # --- Damage ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sets(st.integers(0, 99), max_size=30),
     st.lists(st.tuples(st.integers(0, 99), st.binary(max_size=64)), max_size=6),

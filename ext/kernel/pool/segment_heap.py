@@ -168,10 +168,12 @@ class SegmentHeaps:
             yield Heap(address, names.get(place, ""), None, True)
 
     def _number_of_pools(self) -> int:
+        place: int = self._state.address
         try:
-            return self._state.address_of("NumberOfPools")
+            place = self._state.address_of("NumberOfPools")
         except SymbolError:
-            return self._state.address
+            return place
+        return place
 
     def _pointers(self, path: str) -> Iterator[int]:
         array = self._state.get(path)

@@ -81,12 +81,16 @@ def shown(blocks: Iterable[Block]) -> List[Tuple[int, int, Optional[bool], Optio
 
 
 def mapped_pages(lab: HeapLab) -> List[int]:
-    """The pages that anything of the pool lies in, as reading finds them."""
-    memory = lab.target.memory
-    found, address = [], 0xFFFF800000000000
+    """The pages that anything of the pool lies in; page tables, which the self-map shows as pages, are left out."""
+    memory, machine = lab.target.memory, lab.machine
+    found: List[int] = []
+    address = 0xFFFF800000000000
     while True:
         place = memory.next_readable(address, 0xFFFFFFFFFFFFF000)
         if place is None:
             return found
+        if place >> 39 & 0x1FF == machine.self_map:
+            address = (place | (1 << 39) - 1) + 1
+            continue
         found.append(place & -0x1000)
         address = (place & -0x1000) + 0x1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import List, Tuple
 
 import pytest
@@ -369,7 +370,7 @@ def test_freed_special_pool_is_told_by_its_heap(lab):
 # --- Random pages ---------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(BUILDS), st.integers(1, (1 << 64) - 1))
 def test_every_address_of_a_random_vs_subsegment_is_found_in_its_chunk(data, build, key):
     lab = HeapLab(build)
@@ -417,17 +418,28 @@ def test_every_address_of_a_random_lfh_subsegment_is_found_in_its_block(data, bu
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sets(st.integers(0, 60), max_size=12), st.sampled_from(BUILDS))
 def test_whatever_pages_are_missing_no_answer_is_wrong(lost, build):
-    lab = HeapLab(build)
-    header = good_block(lab)
-    place = lab.pool.segment(PAGED, PAGED_AREA).lfh(1, 0x60, ["CM31"], PAGED_TYPE)[0]
-    large = 0xFFFFD80120000000
-    lab.pool.large(PAGED, large, 0x14000, "V2lg", PAGED_TYPE)
-    pages = sorted(mapped_pages(lab))
+    lab, header, place, large = lab_of_three(build)
+    pages = pages_of(build)
     for number in lost:
         lab.target.lose(pages[number * len(pages) // 61])
     for address, block, tag in ((header + 8, header, "Good"), (place, place, "CM31"), (large + 0x5000, large, "V2lg")):
         found = find_allocation(lab.target, address)
         assert (found.block, found.tag) in ((block, tag), (block, None), (None, None)) or found.allocated is None
+
+
+def lab_of_three(build: int) -> Tuple[HeapLab, int, int, int]:
+    """A machine with a VS, an LFH and a large allocation."""
+    lab = HeapLab(build)
+    header = good_block(lab)
+    place = lab.pool.segment(PAGED, PAGED_AREA).lfh(1, 0x60, ["CM31"], PAGED_TYPE)[0]
+    lab.pool.large(PAGED, 0xFFFFD80120000000, 0x14000, "V2lg", PAGED_TYPE)
+    return lab, header, place, 0xFFFFD80120000000
+
+
+@cache
+def pages_of(build: int) -> List[int]:
+    """The pages of that machine: the same calls give the same ones."""
+    return mapped_pages(lab_of_three(build)[0])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
