@@ -270,8 +270,9 @@ def pte(session: Session, address: int, end: Optional[int] = None) -> PageTableE
     pte START END      the entries of every page from START to END; where an upper entry leads nowhere, once
 
     The letters of a valid entry: C copy on write, G global, L large page, D dirty, A accessed, N not cached,
-    T write through, U user or K kernel, W writable or R read only, E executable, V valid. Where the debugger
-    data block does not say where the tables are, their self-map does.
+    T write through, U user or K kernel, W writable or R read only, E executable, V valid; on ARM64 X and x
+    are executable by the kernel and by programs. Where the debugger data block does not say where the tables
+    are, their self-map does.
     """
     target = session.dump
     address &= U64_MASK

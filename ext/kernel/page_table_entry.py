@@ -1,7 +1,7 @@
 """Page-table entries: where they lie in virtual memory, and what their bits mean.
 
 Valid entries: Intel SDM volume 3, chapter 4, with the bits that Windows keeps for itself (_MMPTE_HARDWARE of the
-public symbols, the same places in all 64-bit Windows); ARM64: Arm ARM, VMSAv8-64, and Windows' bits 55 and 56.
+public symbols, the same places in all x64 Windows); ARM64: Arm ARM, VMSAv8-64, and that kernel's _MMPTE_HARDWARE.
 Entries that are not valid: _MMPTE_SOFTWARE, _MMPTE_TRANSITION, _MMPTE_PROTOTYPE and _MMPTE_SUBSECTION likewise.
 The tables map themselves: one entry of the topmost leads back to it, and the whole tree is seen from PteBase on
 (Windows Internals, part 1, chapter 5).
@@ -41,10 +41,10 @@ _X64_FLAGS = (
     (9, "C", "-"), (8, "G", "-"), (7, "L", "-"), (6, "D", "-"), (5, "A", "-"), (4, "N", "-"), (3, "T", "-"),
     (2, "U", "K"), (1, "W", "R"), (63, "-", "E"), (0, "V", "-"),
 )  # fmt: skip
-#: Those of ARM64: only the letters R, W, A, D, K and V are known from a debugger's output.
+#: Those of ARM64. The letters for user code (x) and global pages (G) are chosen: no output of a debugger shows them.
 _ARM64_FLAGS = (
-    (56, "C", "-"), (55, "W", "R"), (1, "-", "L"), (11, "-", "G"), (10, "A", "-"), (7, "-", "D"), (6, "U", "K"),
-    (53, "-", "E"), (54, "-", "E"), (0, "V", "-"),
+    (56, "C", "-"), (55, "W", "R"), (53, "-", "X"), (54, "-", "x"), (10, "A", "-"), (7, "-", "D"), (6, "U", "K"),
+    (11, "-", "G"), (1, "-", "L"), (0, "V", "-"),
 )  # fmt: skip
 
 #: The low three bits of a software protection (MM_READONLY …).
