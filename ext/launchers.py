@@ -106,7 +106,7 @@ def main(word: Optional[str] = None, arguments: Optional[Sequence[str]] = None) 
     except (DumpkitError, ImportError) as error:
         if debugging:
             raise
-        _tell_error(error)
+        _tell(error_text(error))
     except Exception as error:  # the last place where a defect can be put into words
         from dumpkit.defects import defect_line
 
@@ -214,12 +214,13 @@ def _tell(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _tell_error(error: Exception) -> None:
+def error_text(error: Exception) -> str:
+    """An error as it is shown in WinDbg: one line, but for what an expression's error points at."""
     from dumpkit.output import printable
 
     text = error.pointed("") if isinstance(error, ExpressionError) else str(error)
     usage = getattr(error, "usage", None)
-    _tell(printable(text) + (f" (usage: {usage})" if usage else ""))
+    return printable(text) + (f" (usage: {usage})" if usage else "")
 
 
 # --- `!py -m dumpkit.di` -----------------------------------------------------

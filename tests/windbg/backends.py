@@ -13,8 +13,9 @@ from typing import Dict, List, NamedTuple, Sequence
 from dumpkit.clock import Zone
 from dumpkit.dispatcher import Dispatcher, split_commands
 from dumpkit.dump import open_dump
-from dumpkit.errors import DumpkitError, ExpressionError
-from dumpkit.output import Output, printable
+from dumpkit.errors import DumpkitError
+from dumpkit.launchers import error_text
+from dumpkit.output import Output
 from dumpkit.session import Session
 
 from tests.forge.rig import RIG
@@ -67,8 +68,11 @@ def compile_package(folder: Path) -> None:
     subprocess.run([str(Path(RIG) / "python"), *arguments], capture_output=True, timeout=600, check=True)
 
 
-def inside(dump: Dump, lines: Sequence[str], folder: Path) -> List[Answer]:
-    """What the lines print inside the engine; see batch.py. `folder` takes the files that it needs."""
+def inside(dump: Dump, lines: Sequence[str], folder: Path, reader: bool = False) -> List[Answer]:
+    """What the lines print inside the engine, or on dumpkit's own `reader` in the rig's Windows Python.
+
+    See batch.py for what lines there are. `folder` takes the files that it needs.
+    """
     package = folder / "package"
     if not package.exists():
         install(package)
@@ -80,6 +84,8 @@ def inside(dump: Dump, lines: Sequence[str], folder: Path) -> List[Answer]:
         "dump": windows_path(dump.path) if dump.path.name else "",
         "launchers": windows_path(launchers) if any(line.startswith("!py ") for line in lines) else "",
         "package": windows_path(package),
+        "symbols": path,
+        "reader": reader,
         "preparation": [f".sympath {path}", *dump.preparation],
         "lines": list(lines),
     }
@@ -116,10 +122,7 @@ def _run(dump: Dump, line: str) -> List[str]:
         for text in split_commands(line):
             session.execute(text)
     except DumpkitError as error:
-        # As the launchers put it.
-        text = error.pointed("") if isinstance(error, ExpressionError) else str(error)
-        usage = getattr(error, "usage", None)
-        stream.write(printable(text) + (f" (usage: {usage})" if usage else "") + "\n")
+        stream.write(error_text(error) + "\n")
     finally:
         session.close_log()
         target.close()

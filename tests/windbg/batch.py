@@ -4,8 +4,8 @@
 
 The request has the dump, commands for the engine itself, the package's folder, one for launchers, and the lines to
 run: "kd> TEXT" is the engine's own, "!py TEXT" is run through a launcher as WinDbg would, anything else by dumpkit in
-a session of its own. The answer has what each printed, how long it took, and the
-processor time until the first of it.
+a session of its own; with `reader`, on dumpkit's own reader instead of the engine. The answer has what each printed,
+how long it took, and the processor time until the first of it.
 """
 
 from __future__ import annotations
@@ -43,19 +43,17 @@ def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
     sys.path.insert(0, request["package"])
-    import pykd
-
-    pykd.initialize()
-    if request["dump"]:
-        pykd.loadDump(request["dump"])
-    for text in request["preparation"]:
-        pykd.dbgCommand(text)
+    if request["reader"]:
+        run_on = lambda line: run(line, "", lambda *given: run_on_reader(request, *given))  # noqa: E731
+    else:
+        attach(request)
+        run_on = lambda line: run(line, request["launchers"], run_in_session)  # noqa: E731
     if request["launchers"]:
         from dumpkit.windbg_setup import write_launchers
 
         write_launchers(request["launchers"])
         forget()
-    answers = [run(line, request["launchers"]) for line in request["lines"]]
+    answers = [run_on(line) for line in request["lines"]]
     answer = {"answers": answers, "threads": [thread.name for thread in threading.enumerate()]}
     with open(sys.argv[2], "w", encoding="utf-8") as file:
         json.dump(answer, file)
@@ -68,7 +66,18 @@ def forget() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__module__", "") != "dumpkit"]
 
 
-def run(line: str, launchers: str) -> dict:
+def attach(request: dict) -> None:
+    """Open the dump in the engine and tell it what the request has for it."""
+    import pykd
+
+    pykd.initialize()
+    if request["dump"]:
+        pykd.loadDump(request["dump"])
+    for text in request["preparation"]:
+        pykd.dbgCommand(text)
+
+
+def run(line: str, launchers: str, in_session) -> dict:
     """What a line prints, and the seconds that it takes."""
     recorder = Recorder()
     if line.startswith("kd> "):
@@ -83,7 +92,7 @@ def run(line: str, launchers: str) -> dict:
         bang_py.run(line[4:], lambda name: find(name, launchers), recorder)
         forget()
     else:
-        run_in_session(line, recorder)
+        in_session(line, recorder)
     return {
         "lines": recorder.text.splitlines(),
         "seconds": perf_counter() - recorder.begin,
@@ -109,6 +118,29 @@ def run_in_session(line: str, recorder: Recorder) -> None:
         launch(None, [line])
     finally:
         sys.stdout = shown
+
+
+def run_on_reader(request: dict, line: str, recorder: Recorder) -> None:
+    """As the console runs a line on dumpkit's own reader, errors told as the launchers tell them."""
+    from dumpkit.clock import Zone
+    from dumpkit.dispatcher import Dispatcher, split_commands
+    from dumpkit.dump import open_dump
+    from dumpkit.errors import DumpkitError
+    from dumpkit.launchers import error_text
+    from dumpkit.output import Output
+    from dumpkit.session import Session
+
+    target = open_dump(request["dump"], symbol_path=request["symbols"] or None, offline=True)
+    session = Session(Output(recorder), target)
+    session.zone = Zone()
+    Dispatcher(session)
+    try:
+        for text in split_commands(line):
+            session.execute(text)
+    except DumpkitError as error:
+        recorder.write(error_text(error) + "\n")
+    finally:
+        target.close()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,16 @@ def test_every_command_on_an_example_prints_the_same_inside_windbg(
     compare(Dump(name, folder / "MEMORY.DMP", [folder / "symbols"], [".reload /f"], ".reload /f"), tmp_path, backends)
 
 
+def test_dumpkits_own_reader_prints_the_same_on_windows(tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "fast-mutex-irql"
+    dump = Dump("fast-mutex-irql", folder / "MEMORY.DMP", [folder / "symbols"])
+    lines = lines_for(values(dump))
+    here, there = outside(dump, lines), inside(dump, lines, tmp_path, reader=True)
+    failed = [(line, ours.lines, theirs.lines) for line, ours, theirs in zip(lines, here, there)]
+    failed = [each for each in failed if kept(each[1], DIFFERENCES) != kept(each[2], DIFFERENCES)]
+    assert not failed, "\n".join(_shown(*each) for each in failed)
+
+
 @needs_shared
 @pytest.mark.parametrize("name", ["100623-6156-01", "rts_d1"])
 def test_every_command_on_a_real_dump_prints_the_same_inside_windbg(
