@@ -73,7 +73,9 @@ class PoolTracker:
             expansion, more = 0, 0
         if expansion and 0 < more <= _MOST_ENTRIES:
             self._add(sums, expansion, more)
-        return PoolUse(tuple(TagUse(tag, *counts) for tag, counts in sums.items()), tuple(self._problems))
+        masks = [each.mask for each in self._counts]
+        tags = tuple(TagUse(tag, *map(wrapped, counts, masks)) for tag, counts in sums.items())
+        return PoolUse(tags, tuple(self._problems))
 
     def _variable(self, name: str) -> int:
         return self._memory.u64(self._target.symbols.address_of(f"nt!{name}"))
@@ -108,17 +110,15 @@ class PoolTracker:
             self._problems.append(f"{size - held:#x} of {size:#x} bytes of the table at {table:016x} cannot be read")
 
 
-def wrapped(value: int) -> int:
-    """A sum of unsigned 64-bit counts as the number that it is: tables of single processors may be below zero."""
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value
+def wrapped(value: int, mask: int) -> int:
+    """A sum of unsigned counts of a width as the number that it is: tables of single processors may be below zero."""
+    value &= mask
+    return value - mask - 1 if value > mask >> 1 else value
 
 
 def pool_use(target: Target) -> PoolUse:
     """How much pool each tag has. Raises SymbolError, or MemoryReadError where the table is not there at all."""
-    found = PoolTracker(target).read()
-    tags = tuple(TagUse(use.tag, *(wrapped(count) for count in use[1:])) for use in found.tags)
-    return PoolUse(tags, found.problems)
+    return PoolTracker(target).read()
 
 
 def sort_key(order: Optional[str], use: TagUse) -> Tuple[int, bytes]:

@@ -370,7 +370,7 @@ def test_freed_special_pool_is_told_by_its_heap(lab):
 # --- Random pages ---------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(BUILDS), st.integers(1, (1 << 64) - 1))
 def test_every_address_of_a_random_vs_subsegment_is_found_in_its_chunk(data, build, key):
     lab = HeapLab(build)
