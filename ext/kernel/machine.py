@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processor_key import PROCESSOR_KEY_TAG, processor_name
-from dumpkit.kernel.smbios import SMBIOS_TAG, Smbios
+from dumpkit.kernel.smbios import SMBIOS_TAG, Smbios, firmware_table
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+Fact = TypeVar("Fact", str, bytes)
 
 
 class MachineFacts(NamedTuple):
@@ -30,11 +32,14 @@ def machine_facts(target: Target) -> MachineFacts:
     """What Windows left in the target's tagged data, the SMBIOS table and the processor's registry key; and what the
     registry in memory says, where the target may hold it."""
     table = target.tagged_data(SMBIOS_TAG)
+    holds_more = _may_hold_registry(target)
+    if table is None and holds_more:
+        table = _if_there(firmware_table, target)
     firmware = Smbios(table).facts() if table is not None else {}
     key = target.tagged_data(PROCESSOR_KEY_TAG)
     processor = processor_name(key) if key is not None else None
     name: Optional[str] = None
-    if _may_hold_registry(target):
+    if holds_more:
         from dumpkit.kernel.hive import computer_name
         from dumpkit.kernel.hive import processor_name as processor_of_registry
 
@@ -55,7 +60,7 @@ def _may_hold_registry(target: Target) -> bool:
     return target.system.build < _FIRST_OF_OWN_SPACE or any(word in target.kind for word in _WITH_USER_SPACE)
 
 
-def _if_there(ask: Callable[[Target], str], target: Target) -> Optional[str]:
+def _if_there(ask: Callable[[Target], Fact], target: Target) -> Optional[Fact]:
     try:
         return ask(target) or None
     except DumpkitError:

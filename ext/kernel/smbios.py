@@ -9,7 +9,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Dict, Iterator, List, Optional, Tuple
 
+from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
+from dumpkit.target import Target
 
 #: The tagged data of a dump that holds a RawSMBIOSData; found in dumps of Windows 8.1 to 11.
 SMBIOS_TAG = "bc5c008f-1e3a-44d7-988d-86f6884c6758"
@@ -17,6 +19,8 @@ SMBIOS_TAG = "bc5c008f-1e3a-44d7-988d-86f6884c6758"
 _RAW_HEADER = Struct("<BBBBI")
 #: Real tables have some tens of structures.
 _MOST_STRUCTURES = 1000
+#: Bytes: the length of a table has 16 bits in the entry point of version 2, and no real one of version 3 is longer.
+_LARGEST_TABLE = 1 << 16
 _END_OF_TABLE = 127
 
 #: Structure type -> its strings that a debugger shows: (name, offset of the string's number).
@@ -86,3 +90,17 @@ class Smbios:
                 if text is not None:
                     facts.setdefault(name, text.strip())
         return facts
+
+
+def firmware_table(target: Target) -> bytes:
+    """The SMBIOS table where the firmware left it in physical memory, with the header that a RawSMBIOSData has.
+
+    The kernel remembers the place alone: WmipSMBiosTablePhysicalAddress and WmipSMBiosTableLength. Raises
+    DumpkitError where no symbols tell them, or the dump lacks those pages.
+    """
+    memory, address_of = target.memory, target.symbols.address_of
+    address = memory.u64(address_of("nt!WmipSMBiosTablePhysicalAddress"))
+    length = min(memory.u32(address_of("nt!WmipSMBiosTableLength")), _LARGEST_TABLE)
+    if not address or not length or target.physical is None:
+        raise DumpkitError("the kernel has no SMBIOS table")
+    return _RAW_HEADER.pack(0, 0, 0, 0, length) + target.physical.read(address, length)

@@ -32,6 +32,7 @@ from tests.forge.page_tables import PageTables
 from tests.forge.process import add_process
 from tests.forge.scene import Scene
 from tests.forge.structure import Structure
+from tests.forge.tagged import smbios
 from tests.forged_session import session_for
 from tests.running import run, run_lines
 
@@ -307,3 +308,16 @@ def test_di_names_the_computer_where_the_dump_holds_the_registry(tmp_path: Path)
     assert run_lines(made.open(tmp_path, 5), "di")[0] == "Computer Name: WINDEV2305EVAL"
     assert "Processor: Forged CPU @ 3.00GHz" in run_lines(made.open(tmp_path, 5), "di")
     assert run_lines(made.open(tmp_path, 6), "di")[0] == "Computer Name:  Not Found"
+
+
+def test_di_reads_the_firmwares_table_where_no_tagged_data_holds_it(tmp_path: Path) -> None:
+    made = Made()
+    table = smbios("Forged Systems", "Physical Table", "Forged CPU of the firmware")[8:]
+    place = made.machine.memory.allocate() * 0x1000
+    made.machine.memory.write(place + 0x20, table)
+    made.machine.set_global("WmipSMBiosTablePhysicalAddress", place + 0x20)
+    made.machine.set_global("WmipSMBiosTableLength", len(table), 4)
+    lines = run_lines(made.open(tmp_path, 5), "di")
+    assert "SystemManufacturer = Forged Systems" in lines and "SystemProductName = Physical Table" in lines
+    assert "Processor: Forged CPU @ 3.00GHz" in lines
+    assert "SystemManufacturer = Not Found" in run_lines(made.open(tmp_path, 6), "di")
