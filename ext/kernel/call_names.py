@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import SymbolError
+from dumpkit.kernel.framework import holds_function_table
 from dumpkit.target import Module, Target
 
 #: `jmp qword ptr [rip+x]`, which linkers put between a call and an import, without and with REX.W.
@@ -35,6 +36,7 @@ class CallNames:
         self._target = target
         self._slots: Dict[int, Optional[Routine]] = {}
         self._imports: Dict[int, Dict[int, str]] = {}
+        self._tables: Dict[int, bool] = {}
 
     def at(self, address: int) -> Routine:
         """The routine at the virtual address that a direct call goes to; stubs of imports are seen through."""
@@ -53,6 +55,15 @@ class CallNames:
         if slot not in self._slots:
             self._slots[slot] = self._through(slot)
         return self._slots[slot]
+
+    def is_function_table(self, cell: int) -> bool:
+        """Whether a cell holds the address of the driver framework's function table, and is no import."""
+        found = self._tables.get(cell)
+        if found is None:
+            module = self._target.module_at(cell)
+            imported = module is not None and cell - module.base in self._imported(module)
+            found = self._tables[cell] = not imported and holds_function_table(self._target, cell)
+        return found
 
     def _through(self, slot: int) -> Optional[Routine]:
         module = self._target.module_at(slot)

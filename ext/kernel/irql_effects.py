@@ -1,7 +1,7 @@
 """Routines that return at another IRQL than they were called at.
 
 What each does: Microsoft's DDI reference; which argument it takes the level in, and where it leaves the old one:
-wdm.h, ntifs.h and ndis.h with the x64 calling convention.
+wdm.h, ntifs.h, ndis.h and wdf.h with the x64 calling convention.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ RAISES: Dict[str, Raise] = {
     "IoAcquireVpbSpinLock": Raise(DISPATCH, saved_at="rcx"),
     "NdisAcquireSpinLock": _FROM_LOCK,
     "NdisAcquireReadWriteLock": _FROM_LOCK,
+    "WdfSpinLockAcquire": _FROM_LOCK,
+    # An interrupt's lock and an object's may be ones that do not raise.
+    "WdfInterruptAcquireLock": Raise(Level(0, 12)),
+    "WdfObjectAcquireLock": Raise(Level(0, 2)),
 }
 
 RESTORES: Dict[str, Restore] = {
@@ -76,6 +80,9 @@ RESTORES: Dict[str, Restore] = {
     "IoReleaseVpbSpinLock": Restore("rcx"),
     "NdisReleaseSpinLock": Restore(),
     "NdisReleaseReadWriteLock": Restore(),
+    "WdfSpinLockRelease": Restore(),
+    "WdfInterruptReleaseLock": Restore(),
+    "WdfObjectReleaseLock": Restore(),
 }
 
 

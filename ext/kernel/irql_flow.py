@@ -158,6 +158,10 @@ class FlowReader:
         code = window[offset : offset + _LONGEST]
         return self._decode(code, address) if code else None
 
+    def in_table(self, state: State, inner: str) -> Optional[Routine]:
+        """The framework's function that an operand takes from its table, or None."""
+        return self._steps.in_table(state, inner)
+
     def step(self, state: State, address: int, end: int, mnemonic: str, operands: str) -> None:
         """An instruction that neither calls nor jumps."""
         self._steps.step(state, address, end, mnemonic, operands)
@@ -303,7 +307,8 @@ class _Walk:
             value = state.registers.get(operands)
             return value if isinstance(value, Routine) else None
         if "[rip " not in operands:
-            return None
+            match = _BRACKETS.search(operands)
+            return self._reader.in_table(state, match.group(1)) if match is not None else None
         sign, number = operands.partition("[rip ")[2].rstrip("]").split()
         slot = end + (int(number, 0) if sign == "+" else -int(number, 0))
         found = self._reader.names.through(slot)
@@ -399,5 +404,6 @@ class _Walk:
         return state
 
 
+_BRACKETS = re.compile(r"\[([^]]+)\]")
 _CURRENT = ("KeGetCurrentIrql",)
 _REGISTERS = frozenset("rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split())

@@ -36,7 +36,13 @@ class Place(NamedTuple):
     text: str
 
 
-Value = Union[Level, Place, Routine]
+class FunctionTable(NamedTuple):
+    """The address of the driver framework's function table."""
+
+    framework: str
+
+
+Value = Union[Level, Place, Routine, FunctionTable]
 #: What tells two ways to a place apart.
 Key = Tuple[Level, Optional[Change], Tuple[Held, ...]]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Callable, Dict, Optional
 
-from dumpkit.kernel.call_names import CallNames
+from dumpkit.kernel.call_names import CallNames, Routine
+from dumpkit.kernel.framework import FRAMEWORK, framework_function
 from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_level import Change, Level, exactly
-from dumpkit.kernel.irql_state import WHOLE, Place, State, Value
+from dumpkit.kernel.irql_state import WHOLE, FunctionTable, Place, State, Value
 from dumpkit.memory import U64_MASK
 
 _BRACKETS = re.compile(r"\[([^]]+)\]")
@@ -80,8 +81,19 @@ class Steps:
         if relative is not None:
             distance = int(relative.group(2), 0)
             slot = (end + (distance if relative.group(1) == "+" else -distance)) & U64_MASK
-            return self.names.through(slot) if source.startswith("qword") else None
-        return state.cells.get(inner)
+            if not source.startswith("qword"):
+                return None
+            return FunctionTable(FRAMEWORK) if self.names.is_function_table(slot) else self.names.through(slot)
+        return state.cells.get(inner) or self.in_table(state, inner)
+
+    def in_table(self, state: State, inner: str) -> Optional[Routine]:
+        """The framework's function that an operand takes from its table, or None."""
+        parts = _BASE_AND_NUMBER.match(inner)
+        base = state.registers.get(WHOLE.get(parts.group(1), "")) if parts is not None else None
+        if parts is None or not isinstance(base, FunctionTable) or parts.group(2) == "-":
+            return None
+        name = framework_function(int(parts.group(3) or "0", 0))
+        return Routine(f"{base.framework}!{name}", (name,), None) if name is not None else None
 
     def _move(self, state: State, end: int, target: str, source: str) -> None:
         value = self._value(state, end, source)

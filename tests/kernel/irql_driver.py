@@ -42,7 +42,7 @@ class DriverSymbols(MadeSymbols):
         if module is None:
             return None
         image = self._images[module.name]
-        places = ((image.base + image.rva_of(each.name), each.name) for each in image.functions)
+        places = ((image.base + image.rva_of(each.name), each.name) for each in [*image.functions, *image.variables])
         before = max((place for place in places if place[0] <= address), default=None)
         if before is None:
             return SymbolLocation(module, None, address - image.base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from dumpkit.kernel.framework import framework_function, framework_names
 
 from tests.forge.assembly import Code
 from tests.forge.program import Variable
@@ -207,3 +208,32 @@ def test_a_pointer_to_a_function_is_believed_to_keep_the_level():
     driver = Driver()
     driver.function("Function", body().hex("ff5010").call_through("__imp_ZwClose").epilogue())
     assert driver.levels_at("Function", "ZwClose") == [AT_START]
+
+
+@pytest.mark.parametrize("through_register", [True, False])
+def test_a_framework_driver_calls_through_the_function_table(through_register: bool):
+    driver = Driver()
+    driver.image.add_variable(Variable("WdfFunctions_01031", size=8, section=".rdata"))
+    driver.function("_guard_dispatch_icall", Code().hex("ffe0"))
+
+    def call(code: Code, index: int) -> Code:
+        code._relative(b"\x48\x8b\x05", "WdfFunctions_01031")
+        offset = (8 * index).to_bytes(4, "little").hex()
+        return (
+            code.hex(f"488b80{offset}").call("_guard_dispatch_icall") if through_register else code.hex(f"ff90{offset}")
+        )
+
+    code = call(body(), 316).call_through("__imp_KeSetEvent")
+    call(code, 229)
+    call(code, 317).call_through("__imp_ZwClose")
+    driver.function("Function", code.epilogue())
+    assert driver.levels_at("Function", "KeSetEvent") == ["DISPATCH_LEVEL"]
+    assert driver.levels_at("Function", "WdfRegistryOpenKey") == ["DISPATCH_LEVEL"]
+    assert driver.levels_at("Function", "ZwClose") == [AT_START]
+
+
+def test_the_frameworks_functions_are_in_the_order_of_its_table():
+    known = {0: "WdfChildListCreate", 116: "WdfDriverCreate", 263: "WdfRequestComplete", 316: "WdfSpinLockAcquire"}
+    assert {index: framework_function(8 * index) for index in known} == known
+    assert len(set(framework_names())) == len(framework_names()) == 458
+    assert [framework_function(offset) for offset in (-8, 4, 8 * 458)] == [None, None, None]
