@@ -126,6 +126,8 @@ class _Facts:
         access, failing = self._analysis.access, self._analysis.failing
         if access is None or failing is None or access.address != access.instruction:
             return None
+        if failing.context.instruction_pointer != access.address:
+            return None
         target = self._target
         place = target.symbols.nearest(access.address)
         line = target.symbols.source_line(access.address)

@@ -136,13 +136,21 @@ def _frame(target: Target, frame: Frame, number: int, lines: bool) -> StackFrame
         Hex(frame.stack_pointer),
         Hex(frame.return_address),
         Hex(frame.instruction_pointer),
-        str(place) if place is not None else f"0x{quoted(frame.instruction_pointer)}",
+        str(place) if place is not None else _name_outside(target, frame.instruction_pointer),
         place.module.name if place is not None else None,
         f"{line.file} @ {line.line}" if line is not None else None,
         tuple(Hex(word) for word in frame.arguments) if frame.arguments is not None else None,
         frame.found_by,
         trap_frame=Hex(frame.trap_frame) if frame.trap_frame is not None else None,
     )
+
+
+def _name_outside(target: Target, address: int) -> str:
+    """The name of an address outside every loaded module, as the engine shows it: that of an unloaded one, or the
+    address, whose zeros are left out where it has no upper half."""
+    from dumpkit.code import name_of
+
+    return name_of(target, address) or (f"0x{quoted(address)}" if address >> 32 else f"0x{address:x}")
 
 
 def _inlined(target: Target, frame: Frame, number: int, lines: bool) -> List[StackFrame]:

@@ -80,22 +80,42 @@ class X64Walk:
                 continue
             registers = unwound.registers
             place = registers["rip"], registers["rsp"]
-            if not registers["rip"]:
+            # A return to 0 ends the stack; a trap at 0 was a call through a null pointer.
+            is_end = not registers["rip"] and not unwound.is_machine_frame
+            if is_end:
                 self.end = registers["rsp"]
-            if not registers["rip"] or place in seen:
+            if is_end or place in seen:
                 return
             seen.add(place)
             yield Place(*place, UNWOUND, registers, unwound.is_machine_frame)
-            if registers["rip"] < _KERNEL and self._target.module_at(registers["rip"]) is None:
+            at = _Frame(registers, not unwound.is_machine_frame)
+            is_outside = registers["rip"] < _KERNEL and self._target.module_at(registers["rip"]) is None
+            if is_outside and self._called_nowhere(at) is None:
                 # User mode: its modules are not the kernel's to list, but a process's own.
                 return
-            at = _Frame(registers, not unwound.is_machine_frame)
 
     def _unwind(self, at: _Frame) -> Optional[Unwound]:
         try:
             return self._unwinder.unwind(at.registers, at.has_called)
         except UnwindError:
+            return self._called_nowhere(at)
+
+    def _called_nowhere(self, at: _Frame) -> Optional[Unwound]:
+        """The caller of an address where nothing is: its call got no further, so its return address lies at rsp.
+
+        None where something is there that may have run, or where no call ends at what rsp points to.
+        """
+        memory, registers = self._target.memory, at.registers
+        address = registers["rip"]
+        if at.has_called or self._target.module_at(address) is not None or memory.read_optional(address, 1) is not None:
             return None
+        returns_to = memory.u64_optional(registers["rsp"])
+        if returns_to is None or self._target.module_at(returns_to) is None:
+            return None
+        from dumpkit.disassembly.call_site import call_before
+        from dumpkit.kernel.unwind_frame import UnwindFrame
+
+        return Unwound(*UnwindFrame(memory, registers).caller()) if call_before(memory, returns_to) else None
 
     def _scanned(self, at: _Frame) -> Generator[Place, None, Optional[_Frame]]:
         """The frames behind one that cannot be unwound, up to one from which unwinding leads elsewhere."""

@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.analysis.evidence import Evidence
+from dumpkit.kernel.analysis.faulting_access import EXECUTE, access_of_arguments
 from dumpkit.kernel.analysis.stack_search import StackWords
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.context_record import context_record
@@ -97,8 +98,16 @@ class FailingContextFinder:
         for name, place in (("fault", 3), ("exception", 1)):
             for words in self._bugcheck.rule(name):
                 if words[place] != "-":
-                    return self._parameters[int(words[place]) - 1] or None
+                    value = self._parameters[int(words[place]) - 1]
+                    return value if value or self._is_null_call(name) else None
         return None
+
+    def _is_null_call(self, rule: str) -> bool:
+        """Whether an instruction at address 0 is meant, and not that the argument says nothing."""
+        if rule == "exception":
+            return bool(self._parameters[0])
+        access = access_of_arguments(self._bugcheck, self._parameters, Evidence())
+        return access is not None and access.operation == EXECUTE and not access.address
 
     def _trap(self, address: Optional[int]) -> Optional[_Found]:
         if address is not None:
@@ -110,13 +119,14 @@ class FailingContextFinder:
         for handler, frame in zip(self.crash_frames, self.crash_frames[1:]):
             if not frame.is_interrupted or (wanted is not None and frame.instruction_pointer != wanted):
                 continue
-            place = handler.stack_pointer
-            if is_trap_frame(self._target, place):
+            # What unwinding came through is a trap frame wherever it leads: to a null pointer, too.
+            place = handler.trap_frame
+            if place is not None:
                 found = trap_frame(self._target, place)
-                if found.instruction_pointer == frame.instruction_pointer:
-                    return _Found(TRAP_FRAME, place, found, "found by unwinding to the handler of the trap")
+                return _Found(TRAP_FRAME, place, found, "found by unwinding to the handler of the trap")
         for place in self._stack.trap_frames(wanted):
-            why = "found on the stack by its form" + (", with the argument's instruction pointer" if wanted else "")
+            known = ", with the argument's instruction pointer" if wanted is not None else ""
+            why = f"found on the stack by its form{known}"
             return _Found(TRAP_FRAME, place, trap_frame(self._target, place), why)
         raise DumpkitError("no trap frame was found on the stack of the thread that crashed")
 

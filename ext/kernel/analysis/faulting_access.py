@@ -59,8 +59,11 @@ def access_of_arguments(bugcheck: Bugcheck, parameters: Sequence[int], evidence:
         if access != "-":
             operation = _CODINGS[coding](parameters[int(access) - 1])
         evidence.note("faulting_access", f"the bugcheck's arguments {address} and {access}")
+        touched = parameters[int(address) - 1]
         place = parameters[int(instruction) - 1] if instruction != "-" else 0
-        return FaultingAccess(parameters[int(address) - 1], operation, place or None, "arguments")
+        # An instruction at 0 is none, but where 0 itself was to be executed.
+        is_known = place or (instruction != "-" and operation == EXECUTE and not touched)
+        return FaultingAccess(touched, operation, place if is_known else None, "arguments")
     return None
 
 
