@@ -8,11 +8,11 @@ page behind the two headers.
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import PAGE, VS, Block, tag_text
-from dumpkit.kernel.pool.header import PROTECTED, PoolHeaders, field
+from dumpkit.kernel.pool.header import PROTECTED, Field, PoolHeaders, field
 from dumpkit.memory import U64_MASK
 from dumpkit.target import Target
 
@@ -20,6 +20,7 @@ _UNIT = 16
 _SIGNATURE = 0x2BED
 #: No subsegment is larger: its size is a 16-bit number of units.
 LARGEST_SUBSEGMENT = 0xFFFF * _UNIT
+_PAGES_KEPT = 64
 
 
 class Chunk(NamedTuple):
@@ -53,10 +54,16 @@ class VsSubsegments:
         self._header_size = header.size
         #: Where the encoded sizes are in a header.
         self.bits_offset = header.offset("Sizes")
-        self._size = field(header, "Sizes.UnsafeSize")
-        self._previous = field(header, "Sizes.UnsafePrevSize")
-        self._allocated = field(header, "Sizes.Allocated")
+        self._size = self._bits_of(field(header, "Sizes.UnsafeSize"))
+        self._previous = self._bits_of(field(header, "Sizes.UnsafePrevSize"))
+        self._allocated = self._bits_of(field(header, "Sizes.Allocated"))
+        #: The pages that were decoded last, as far as they can be read from their starts.
+        self._pages: Dict[int, bytes] = {}
         self._subsegment = target.type("_HEAP_VS_SUBSEGMENT")
+
+    def _bits_of(self, member: Field) -> Tuple[int, int]:
+        """A member of the sizes as (shift, mask) in the eight bytes that are encoded."""
+        return (member.offset - self.bits_offset) * 8 + member.shift, member.mask
 
     def extent(self, start: int, end: int) -> Tuple[int, int, List[str]]:
         """Where the chunks of the subsegment that takes [start, end) begin and end; and what is wrong with it."""
@@ -72,21 +79,31 @@ class VsSubsegments:
 
     def decode(self, address: int) -> Optional[Chunk]:
         """The chunk whose header is at an address as the header has it, or None where it cannot be read."""
-        data = self._memory.read_optional(address, self._header_size)
+        page, offset = address & -PAGE, address % PAGE
+        data = self._pages.get(page)
         if data is None:
-            return None
-        return self.decoded(int.from_bytes(data[self.bits_offset : self.bits_offset + 8], "little"), address)
+            if len(self._pages) >= _PAGES_KEPT:
+                self._pages.clear()
+            data = self._pages[page] = self._memory.read_prefix(page, PAGE)
+        if len(data) < offset + self._header_size:
+            # A minidump may hold the end of a page without its start.
+            found = self._memory.read_optional(address, self._header_size)
+            if found is None:
+                return None
+            data, offset = found, 0
+        at = offset + self.bits_offset
+        return self.decoded(int.from_bytes(data[at : at + 8], "little"), address)
 
     def decoded(self, encoded: int, address: int) -> Chunk:
         """The chunk whose header at an address has these eight bytes of sizes."""
         plain = (encoded ^ self._key ^ address) & U64_MASK
-        clear = bytes(self.bits_offset) + plain.to_bytes(8, "little")
-        allocated = self._allocated.of(clear)
+        (size, size_mask), (previous, previous_mask) = self._size, self._previous
+        allocated = plain >> self._allocated[0] & self._allocated[1]
         return Chunk(
             address,
-            self._size.of(clear) * _UNIT,
-            self._previous.of(clear) * _UNIT,
-            bool(allocated) if allocated in (0, 1) else None,
+            (plain >> size & size_mask) * _UNIT,
+            (plain >> previous & previous_mask) * _UNIT,
+            bool(allocated) if allocated < 2 else None,
             encoded,
         )
 
