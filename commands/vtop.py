@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import CommandError
 from dumpkit.kernel.paging import PageState, VirtualMemory
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registers import ARM64

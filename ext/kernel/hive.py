@@ -10,10 +10,11 @@ address space of the process that CmpRegistryProcess names, which kernel dumps l
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Iterator, List, Optional, Tuple, Union
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.output import Hex
 from dumpkit.target import Target

@@ -10,7 +10,7 @@ The tables map themselves: one entry of the topmost leads back to it, and the wh
 from __future__ import annotations
 
 from enum import Enum
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.paging import (
@@ -22,6 +22,7 @@ from dumpkit.kernel.paging import (
     prototype_address,
 )
 from dumpkit.memory import PAGE_SIZE, U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.registers import ARM64, X64, Architecture
 from dumpkit.target import Target

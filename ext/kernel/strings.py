@@ -8,9 +8,10 @@ an image's PDB.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Match, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Match, Optional, Tuple
 
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.target import Module, Target
 
