@@ -15,6 +15,8 @@ from dumpkit.commands.analyze_text import (
     Description,
     FailedInstruction,
     FailingContextFacts,
+    RequestFacts,
+    ThreadFacts,
     analysis_lines,
     description_lines,
 )
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from dumpkit.kernel.analysis.blame import Culprit
     from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis
     from dumpkit.kernel.analysis.failing_context import FailingContext
+    from dumpkit.kernel.analysis.subjects import RequestSubject, ThreadSubject
 
 _USAGE = "analyze [-v] [-f | -hang | -show [CODE [P1 [P2 [P3 [P4]]]]]]"
 #: What ext.dll's !analyze has beside these: forms of its own output, and lists of known issues.
@@ -159,6 +162,20 @@ def _hex(value: Optional[int]) -> Optional[Hex]:
     return Hex(value) if value is not None else None
 
 
+def _request_facts(found: Optional[RequestSubject]) -> Optional[RequestFacts]:
+    if found is None:
+        return None
+    devices = tuple(Hex(device) for device in found.devices)
+    return RequestFacts(Hex(found.address), found.major, found.minor, found.driver, devices)
+
+
+def _thread_facts(found: Optional[ThreadSubject]) -> Optional[ThreadFacts]:
+    if found is None:
+        return None
+    address, start = Hex(found.address), _hex(found.start)
+    return ThreadFacts(address, found.process, found.state, found.wait_reason, start, found.start_symbol)
+
+
 def _stack_command(failing: Optional[FailingContext]) -> str:
     if failing is not None and failing.kind == "context record":
         return f".cxr 0x{failing.address:x} ; kb"
@@ -250,11 +267,12 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         failing,
         tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
         analysis.process,
-        _hex(analysis.objects.process),
-        analysis.objects.process_name,
-        _hex(analysis.objects.device),
-        _hex(analysis.objects.driver),
-        _hex(analysis.objects.irp),
+        _hex(analysis.subject.address) if analysis.subject is not None else None,
+        analysis.subject.name if analysis.subject is not None else None,
+        _hex(analysis.device),
+        _hex(analysis.driver),
+        _request_facts(analysis.request),
+        _thread_facts(analysis.thread),
         _hex(analysis.status),
         _status_text(analysis.status),
         facts.frames,

@@ -107,6 +107,30 @@ class CulpritFacts(Record):
     source_line: Optional[int]
 
 
+class ThreadFacts(Record):
+    """The thread that the bugcheck is about."""
+
+    address: Hex
+    process: Optional[str]
+    state: Optional[str]
+    wait_reason: Optional[str]
+    #: Where it began: whose thread it is.
+    start: Optional[Hex]
+    start_symbol: Optional[str]
+
+
+class RequestFacts(Record):
+    """The IRP that the bugcheck is about."""
+
+    address: Hex
+    major: str
+    minor: str
+    #: The driver that has it.
+    driver: Optional[str]
+    #: The devices of its stack locations, the lowest driver's first.
+    devices: Tuple[Hex, ...]
+
+
 class BlackBoxFacts(Record):
     """A black box that the dump has."""
 
@@ -141,7 +165,8 @@ class Analysis(Record):
     subject_name: Optional[str]
     device: Optional[Hex]
     driver: Optional[Hex]
-    irp: Optional[Hex]
+    request: Optional[RequestFacts]
+    thread: Optional[ThreadFacts]
     status: Optional[Hex]
     status_text: Optional[str]
     frames: Tuple[StackFrame, ...]
@@ -344,7 +369,7 @@ def _record_lines(result: Analysis) -> Iterator[Line]:
         ("PROCESS_OBJECT", result.subject, "!process"),
         ("DEVICE_OBJECT", result.device, "!devobj"),
         ("DRIVER_OBJECT", result.driver, "!drvobj"),
-        ("IRP_ADDRESS", result.irp, "!irp"),
+        ("IRP_ADDRESS", result.request.address if result.request is not None else None, "!irp"),
     ):
         if address is not None:
             yield (f"{label}: ", Span(f"{address:016x}", "address", f"{link} {address:x}"))
@@ -418,6 +443,10 @@ def _remarks(result: Analysis) -> Iterator[Line]:
     """How frames were found that could not be unwound, and what could not be known."""
     if result._is_verbose:
         yield from legend_lines(result.frames)
+    if result.request is not None:
+        yield from _request_lines(result.request)
+    if result.thread is not None:
+        yield from _thread_lines(result.thread)
     for words, found in (("Pool", result.allocation), ("Pool before it", result.allocation_before)):
         if found is not None:
             yield from _allocation_lines(words, found)
@@ -439,3 +468,17 @@ def _allocation_lines(words: str, found: PoolAllocation) -> Iterator[Line]:
         yield (f"{words}: ", link, f" is in {what}")
     for problem in found.problems:
         yield (Span(f"{words}: {problem}", "dim"),)
+
+
+def _request_lines(found: RequestFacts) -> Iterator[Line]:
+    link = Span(f"{found.address:016x}", "address", f"!irp {found.address:x}")
+    what = found.major if found.minor == "N/A" else f"{found.major}, {found.minor}"
+    yield ("Request: ", link, f" is {what}; it is with {found.driver or 'no driver that can be named'}")
+
+
+def _thread_lines(found: ThreadFacts) -> Iterator[Line]:
+    link = Span(f"{found.address:016x}", "address", f"t {found.address:x}")
+    process = f" ({found.process})" if found.process is not None else ""
+    reason = f", {found.wait_reason}" if found.wait_reason is not None else ""
+    began = f"; it began at {found.start_symbol}" if found.start_symbol is not None else ""
+    yield ("Thread: ", link, f"{process}: {found.state}{reason}{began}")

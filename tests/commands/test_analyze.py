@@ -189,7 +189,8 @@ def test_the_request_of_a_power_failure_leads_to_its_driver() -> None:
     session = session_on(open_dump(str(EXAMPLES / "power-0x9f" / "MEMORY.DMP")))
     found: Analysis = run(session, "!analyze -v")
     assert (found.culprit.module, found.bucket) == ("slowdisk", "0x9F_3_IMAGE_slowdisk.sys")
-    assert found.irp == found.description.arguments[3].value
+    assert found.request is not None
+    assert found.request.address == found.description.arguments[3].value
     assert "IRP" in found.evidence["culprit"]
 
 

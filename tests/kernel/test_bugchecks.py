@@ -36,9 +36,17 @@ def test_a_code_has_a_text_and_a_context(code):
 def test_only_known_words_stand_in_the_rules():
     for code in described_codes():
         known = describe(code, ZEROS)
-        assert set(known.rules) <= {"context", "fault", "exception", "blame", "pool", "status", "process", "bucket"}, (
-            hex(code)
-        )
+        assert set(known.rules) <= {
+            "context",
+            "fault",
+            "exception",
+            "blame",
+            "pool",
+            "status",
+            "process",
+            "thread",
+            "bucket",
+        }, hex(code)
         places = {words[0] for words in known.rule("context")}
         assert places <= {"trap", "context", "record", "pointers", "thread", "processor", "irp", "stack", "none"}
         assert {words[0] for words in known.rule("blame")} <= {"module", "device", "irp", "routine", "name", "unloaded"}

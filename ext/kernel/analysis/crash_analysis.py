@@ -17,6 +17,7 @@ from dumpkit.kernel.analysis.faulting_access import (
     is_in_paged_code,
 )
 from dumpkit.kernel.analysis.key_values import SystemKeys
+from dumpkit.kernel.analysis.subjects import ProcessSubject, RequestSubject, Subjects, ThreadSubject
 from dumpkit.kernel.bugchecks import Bugcheck, describe
 from dumpkit.kernel.exception_record import fast_fail_name
 from dumpkit.record import Record
@@ -39,18 +40,6 @@ class PoolAddress(Record):
     region: str
 
 
-class Objects(Record):
-    """The objects that the arguments lead to, by their virtual addresses; None where there is none."""
-
-    device: Optional[int] = None
-    driver: Optional[int] = None
-    irp: Optional[int] = None
-    thread: Optional[int] = None
-    #: The process that the bugcheck is about, and its name.
-    process: Optional[int] = None
-    process_name: Optional[str] = None
-
-
 class CrashAnalysis(Record):
     """What was found out."""
 
@@ -71,7 +60,13 @@ class CrashAnalysis(Record):
     allocation: Optional[PoolAllocation]
     #: The block before the one at an argument's address.
     allocation_before: Optional[PoolAllocation]
-    objects: Objects
+    #: Virtual addresses of the device and driver objects that the arguments lead to.
+    device: Optional[int]
+    driver: Optional[int]
+    #: The thread, request and process that the bugcheck is about.
+    thread: Optional[ThreadSubject]
+    request: Optional[RequestSubject]
+    subject: Optional[ProcessSubject]
     #: The NTSTATUS of the exception or of the argument that holds one.
     status: Optional[int]
     culprit: Culprit
@@ -113,9 +108,10 @@ class CrashAnalyzer:
         process = process_name(target, evidence)
         culprit = Blame(target, bugcheck, self._parameters, evidence).find(failing)
         paged_code = access is not None and is_in_paged_code(target, access, evidence)
-        objects = self._objects()
-        subject = objects.process_name or process
-        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, subject, paged_code)
+        subjects = Subjects(target, bugcheck, self._parameters, evidence)
+        subject = subjects.process()
+        concerned = subject.name if subject is not None else process
+        bucket = failure_bucket(bugcheck, self._parameters, culprit, access, concerned, paged_code)
         bucket_hash = failure_hash(bucket)
         system = SystemKeys(target, evidence)
         attributes = target.dump_attributes
@@ -137,7 +133,11 @@ class CrashAnalyzer:
             self._regions.name(access.address) if access is not None else "",
             pool,
             *self._allocations(access, pool),
-            objects,
+            subjects.argument("device") or None,
+            subjects.driver_of_device(),
+            subjects.thread(),
+            subjects.request(),
+            subject,
             self._status(finder.record[1] if finder.record is not None else None),
             culprit,
             bucket,
@@ -209,43 +209,6 @@ class CrashAnalyzer:
         if found.block is not None:
             self._evidence.note("allocation", "; ".join(found.evidence) or f"pool of {address:016x}")
         return found, before if before is not None and before.block is not None else None
-
-    def _objects(self) -> Objects:
-        found: Dict[str, int] = {}
-        for words in [*self._bugcheck.rule("context"), *self._bugcheck.rule("blame")]:
-            if words[0] in ("irp", "thread", "device") and len(words) > 1:
-                found.setdefault(words[0], self._parameters[int(words[1]) - 1])
-        if "device" in found:
-            from dumpkit.kernel.io.device import Device
-
-            try:
-                device = Device(self._target, found["device"])
-                if device.is_device:
-                    found["driver"] = device.driver.address
-            except DumpkitError as error:
-                self._evidence.lack("device", error)
-        name = self._subject(found)
-        return Objects(**found, process_name=name)
-
-    def _subject(self, found: Dict[str, int]) -> Optional[str]:
-        """The name of the process that the bugcheck is about; its address is added to what was found."""
-        for (number,) in self._bugcheck.rule("process"):
-            if number == "0":
-                return None
-            from dumpkit.kernel.process import Process
-
-            process = Process(self._target, self._parameters[int(number) - 1])
-            try:
-                if not process.is_valid:
-                    raise DumpkitError(f"{process.address:016x} is no process")
-                found["process"] = process.address
-                name = process.name
-            except DumpkitError as error:
-                self._evidence.lack("subject", error)
-                return None
-            self._evidence.note("subject", f"EPROCESS {process.address:016x}, the bugcheck's argument {number}")
-            return name
-        return None
 
     def _status(self, record: Optional[ExceptionRecord]) -> Optional[int]:
         if record is not None:

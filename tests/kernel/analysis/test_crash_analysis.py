@@ -59,7 +59,7 @@ ef   PROC 0 0 0                 crash    bad   0xEF_System_bad!Touch
 ef   THR 1 0 0                  crash    bad   0xEF_System_bad!Touch
 f4   3 PROC 0 0                 crash    bad   0xF4_bad!Touch
 f7   1 2 fffffffd 0             crash    bad   0xF7_bad!Touch
-fc   ADDR 0 0 0                 trap     bad   AV_bad!Touch
+fc   IP 0 0 0                   trap     bad   AV_bad!Touch
 fe   8 6 0 0                    crash    bad   0xFE_8_bad!Touch
 101  c 0 PRCB 1                 processor slow 0x101_slow!Spin
 109  0 0 0 1                    crash    -     0x109_ANALYSIS_INCONCLUSIVE
@@ -222,12 +222,34 @@ def test_a_request_without_symbols_leads_to_its_driver(tmp_path: Path) -> None:
 
 def test_the_process_that_died_is_named(analyse: Analyse) -> None:
     for code, words in ((0xEF, "PROC 0 0 0"), (0xF4, "3 PROC 0 0")):
-        found = analyse(code, *words.split())
-        assert (found.objects.process, found.objects.process_name) == (crash().names["PROC"], "System")
-    assert analyse(0xEF, "THR", "1", "0", "0").objects.process is None
+        subject = analyse(code, *words.split()).subject
+        assert subject is not None
+        assert (subject.address, subject.name) == (crash().names["PROC"], "System")
+    assert analyse(0xEF, "THR", "1", "0", "0").subject is None
     wild = analyse(0xEF, "IRP", "0", "0", "0")
-    assert wild.objects.process_name is None
+    assert wild.subject is None
     assert "is no process" in wild.unknown["subject"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(0xE3, "0 THR 0 2"), (0x153, "THR 0 1 0"), (0x162, "THR 0 0 0"), (0xEA, "THR 0 NAME 1"), (0x9F, "4 1 THR 0")],
+)
+def test_the_thread_is_told_with_where_it_began(code: int, words: str, analyse: Analyse) -> None:
+    thread = analyse(code, *words.split()).thread
+    assert thread is not None
+    assert (thread.address, thread.process, thread.state) == (crash().names["THR"], "System", "Waiting")
+    assert (thread.start, thread.start_symbol) == (crash().names["ROUTINE"], "slow!Worker")
+    wild = analyse(code, *words.replace("THR", "DEV").split())
+    assert wild.thread is None
+    assert "thread" in wild.unknown
+
+
+def test_the_request_is_told_with_its_driver(analyse: Analyse) -> None:
+    request = analyse(0x9F, "3", "DEV", "0", "IRP").request
+    assert request is not None
+    assert (request.major, request.minor, request.driver) == ("IRP_MJ_POWER", "IRP_MN_SET_POWER", "slow")
+    assert request.devices == [crash().names["DEV"]]
 
 
 def test_an_exception_other_than_an_access_violation_is_in_the_bucket(analyse: Analyse) -> None:
