@@ -186,7 +186,9 @@ class SystemVaTypes:
 
 
 def system_va_types(target: Target) -> SystemVaTypes:
-    """The table of a target, kept until its symbols change."""
+    """The table of a target, kept until its symbols change; that of a live kernel, which goes on, is not."""
+    if "live" in target.kind:
+        return SystemVaTypes(target)
     symbols: object = target.__dict__.get("_object_space")
     kept: Optional[Tuple[object, SystemVaTypes]] = target.__dict__.get("_system_va_types")
     if kept is None or kept[0] is not symbols:

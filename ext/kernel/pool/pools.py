@@ -303,7 +303,9 @@ def _chunks_of(chunks: Iterable[Chunk], address: int) -> List[Chunk]:
 
 
 def pools_of(target: Target) -> Pools:
-    """The pools of a target, kept until its symbols change."""
+    """The pools of a target, kept until its symbols change; those of a live kernel, which goes on, are not."""
+    if "live" in target.kind:
+        return Pools(target)
     space = target.__dict__.get("_object_space")
     kept: Optional[Tuple[object, Pools]] = target.__dict__.get("_pools")
     if kept is None or kept[0] is None or kept[0] is not space:

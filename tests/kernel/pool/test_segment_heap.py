@@ -124,6 +124,17 @@ def test_an_address_outside_the_pools_is_nobodys(lab):
     assert (found.allocator, found.block, found.region) == (None, None, "Unknown")
 
 
+def test_what_was_learnt_of_a_live_kernel_is_not_kept(lab):
+    vs = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4)
+    header = vs.allocate(0x100, "Once")
+    assert pools_of(lab.target) is pools_of(lab.target)
+    lab.target.kind = "live kernel"
+    assert find_allocation(lab.target, header).tag == "Once"
+    after = vs.allocate(0x100, "Then")
+    assert find_allocation(lab.target, after).tag == "Then"
+    assert pools_of(lab.target) is not pools_of(lab.target)
+
+
 # --- Damage ------------------------------------------------------------------------------
 
 
