@@ -57,6 +57,7 @@ _MODULES: Dict[str, str] = {
     "t": "t",
     "thread": "thread",
     "timer": "timer",
+    "tl": "tl tasklist",
     "unassemble": "u uu ub",
     "unassemble_function": "uf",
     "vertarget": "vertarget .time",

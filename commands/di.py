@@ -84,8 +84,8 @@ def _detail_lines(details: DumpDetails, times: Times) -> Iterator[Line]:
     yield "Verbose mode"
     yield ""
     zone = f"Times ({times.zone})"
-    starts = _day_time(details.system_start, times.zone) if details.system_start is not None else _MISSING
-    stopped = _day_time(times.system_time, times.zone) if times.system_time is not None else _MISSING
+    starts = date_time_text(details.system_start, times.zone) if details.system_start is not None else _MISSING
+    stopped = date_time_text(times.system_time, times.zone) if times.system_time is not None else _MISSING
     yield from _ruled([("Event", zone), ("System Start", starts), ("Dump Start", stopped)])
     yield ""
     lasted = short_duration(times.uptime // 10_000) if times.uptime is not None else _MISSING
@@ -119,7 +119,7 @@ def _clock(when: Moment) -> str:
     return f"{when.hour:02d}:{when.minute:02d}:{when.second:02d}"
 
 
-def _day_time(filetime: int, zone: Zone) -> str:
+def date_time_text(filetime: int, zone: Zone) -> str:
     """A FILETIME as mex's tables have it: `08/13/2023 04:25:42.458 AM`."""
     when = from_filetime(filetime, zone)
     half = "AM" if when.hour < 12 else "PM"

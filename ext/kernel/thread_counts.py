@@ -1,0 +1,65 @@
+"""How many threads of a process run, wait for a lock, for an answer, for a page: what `tl -t` counts."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, NamedTuple, Tuple
+
+from dumpkit.errors import DumpkitError
+from dumpkit.kernel.thread import Thread
+from dumpkit.kernel.wait import BLOCKED_REASONS
+
+#: Threads that could run if a processor were free.
+READY_STATES = ("Ready", "DeferredReady", "Standby", "Rescheduled", "Transition")
+#: Wait reasons by what they are counted as.
+SUSPENDED_REASONS = ("Suspended", "WrSuspended")
+MESSAGE_REASONS = ("WrLpcReply",)
+PAGING_REASONS = ("PageIn", "WrPageIn", "WrPageOut", "WrVirtualMemory")
+RESOURCE_REASONS = ("WrResource",)
+
+
+class ThreadCounts(NamedTuple):
+    """Numbers of threads; one may be in several."""
+
+    total: int
+    suspended: int
+    running: int
+    ready: int
+    blocked: int
+    message: int
+    paging: int
+    resource: int
+    #: Ticks of processor time of the threads.
+    user_time: int
+    kernel_time: int
+
+
+_BY_REASON: Dict[str, str] = {
+    **dict.fromkeys(SUSPENDED_REASONS, "suspended"),
+    **dict.fromkeys(BLOCKED_REASONS, "blocked"),
+    **dict.fromkeys(MESSAGE_REASONS, "message"),
+    **dict.fromkeys(PAGING_REASONS, "paging"),
+    **dict.fromkeys(RESOURCE_REASONS, "resource"),
+}
+
+
+def count_threads(threads: Iterable[Thread]) -> Tuple[ThreadCounts, List[str]]:
+    """The counts, and what could not be read, as clauses. Raises SymbolError."""
+    found = dict.fromkeys(ThreadCounts._fields, 0)
+    problems: List[str] = []
+    for thread in threads:
+        found["total"] += 1
+        try:
+            state = thread.state
+            if state == "Running":
+                found["running"] += 1
+            elif state in READY_STATES:
+                found["ready"] += 1
+            elif state == "Waiting":
+                kind = _BY_REASON.get(thread.wait_reason)
+                if kind is not None:
+                    found[kind] += 1
+            found["user_time"] += thread.user_time
+            found["kernel_time"] += thread.kernel_time
+        except DumpkitError as error:
+            problems.append(f"thread {thread.address:016x}: {error}")
+    return ThreadCounts(**found), problems
