@@ -16,6 +16,7 @@ LEFT_OUT = frozenset("q .logopen .logappend .logclose $$>< $$>a< $< .reload .sym
 #: What no example has anything for: its commands are run, and only their errors seen.
 NOT_IN_EXAMPLES = frozenset(
     (
+        "dv",  # the function that crashed has no locals
         "poolused",  # the pool's tracker is not there
         "svcreg",  # no hive is in memory
     )

@@ -1,10 +1,10 @@
 """Faults in a target's memory: what a command reads is recorded, and then missing or garbage, piece by piece.
 
-    with Faults(target.memory) as faults:            # records
+    with Faults(target) as faults:            # records
         run(session, "t")
-    with Faults(target.memory, Missing(address, 8)): # one field cannot be read
+    with Faults(target, Missing(address, 8)): # one field cannot be read
         run(session, "t")
-    with Faults(target.memory, Random(seed=7)):      # words are wild, pages are missing, lists run in circles
+    with Faults(target, Random(seed=7)):      # words are wild, pages are missing, lists run in circles
         run(session, "t")
 
 A fault says the same of an address each time it is read, as memory would.
@@ -16,6 +16,7 @@ from struct import pack
 from typing import Dict, List, Optional, Protocol, Set, Tuple
 
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
+from dumpkit.target import Target
 
 REASON = "a test took it out of the dump"
 
@@ -142,10 +143,15 @@ class Random:
 
 
 class Faults:
-    """Puts a fault into a target's memory for as long as the `with` lasts, and records what is read."""
+    """Puts a fault into a target's memory for as long as the `with` lasts, and records what is read.
 
-    def __init__(self, memory: AddressSpace, fault: Optional[Fault] = None) -> None:
-        self.memory = memory
+    That is its virtual memory, or its physical one, which the page tables lie in.
+    """
+
+    def __init__(self, target: Target, fault: Optional[Fault] = None, physical: bool = False) -> None:
+        memory = target.physical if physical else target.memory
+        assert memory is not None
+        self.memory: AddressSpace = memory
         self.fault = fault
         #: Every read so far: address and size in bytes.
         self.reads: Set[Tuple[int, int]] = set()

@@ -62,9 +62,7 @@ class Lab:
     ) -> Tuple[Optional[List[str]], Set[Tuple[int, int]]]:
         """The lines of a command, None where it ended with an error, and what it read of virtual or physical memory."""
         target = self.target()
-        memory = target.physical if physical else target.memory
-        assert memory is not None
-        with Faults(memory, fault) as faults:
+        with Faults(target, fault, physical) as faults:
             try:
                 with at_most(LONGEST):
                     shown = run_lines(session_on(target), line)
