@@ -84,6 +84,20 @@ fe   8 6 0 0                    crash    bad   0xFE_8_bad!Touch
 18b  0 0 0 0                    crash    -     0x18B_ANALYSIS_INCONCLUSIVE
 1ca  1000 0 0 1                 processor slow 0x1CA_slow!Spin
 1d5  0 0 THR 1388               thread   slow  0x1D5_slow!Worker
+8    0 0 0 0                    crash    bad   0x8_bad!Touch
+23   b50190 ER CX 0             context  bad   0x23_bad!Touch
+35   IRP 0 0 0                  crash    bad   0x35_bad!Touch
+77   1 c000000e 0 0             crash    bad   0x77_bad!Touch
+7c   1 0 0 0                    crash    bad   0x7C_1_bad!Touch
+9c   0 ADDR 0 0                 crash    bad   0x9C_bad!Touch
+b8   THR THR 0 0                crash    bad   0xB8_bad!Touch
+cb   GPU 0 0 1                  crash    gpu   0xCB_gpu!unknown_function
+cc   ADDR 1 IP 0                trap     bad   AV_bad!Touch
+d3   ADDR 2 8 IP                trap     bad   AV_bad!Touch
+d6   ADDR 0 IP 0                trap     bad   AV_bad!Touch
+ed   DEV c000014f 0 0           crash    bad   0xED_bad!Touch
+10e  1d 0 0 0                   crash    bad   0x10E_1d_bad!Touch
+141  0 GPU 0 0                  crash    gpu   LKD_0x141_IMAGE_gpu.sys
 1c8  1b58 0 0 0                 crash    -     0x1C8_ANALYSIS_INCONCLUSIVE
 """  # noqa: E501
 ROWS = [line.split() for line in TABLE.splitlines() if line.strip()]
