@@ -60,6 +60,7 @@ _MODULES: Dict[str, str] = {
     "tl": "tl tasklist",
     "unassemble": "u uu ub",
     "unassemble_function": "uf",
+    "us": "us uniquestacks",
     "vertarget": "vertarget .time",
     "vm": "vm",
     "vtop": "vtop ptov",

@@ -76,6 +76,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     "u": ["{rip}"],
     "ub": ["{rip}"],
     "uf": ["{rip}"],
+    "us": ["-a", "-cpu", "-k {module}", "-p {process} -wr Executive"],
     "x": ["{module}!*"],
     "r": ["rip"],
     "?": ["poi({stack})"],
