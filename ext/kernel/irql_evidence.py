@@ -195,21 +195,25 @@ class StackReader:
         for index in range(len(frames) - 1, -1, -1):
             frame = frames[index]
             outer = frames[index + 1] if index + 1 < len(frames) else None
-            here = self._frame(frames, index, entry, known_by, outer)
+            # The code of what handled a fault, behind the measured level, tells nothing more.
+            is_followed = measured is None or index >= measured.frame
+            here = self._frame(frames, index, entry, known_by, outer, is_followed)
             found.append(here)
             entry = here.level
             known_by = here.known_by and CALLER
-            if (
-                frame.is_interrupted
-                and index
-                and is_interrupt(_bare(self._function(frames[index - 1].instruction_pointer).name))
-            ):
+            if frame.is_interrupted and index and self._is_interrupt(frames[index - 1]):
                 entry = Level(max(entry.low, 2), HIGH_LEVEL)
         found.reverse()
         return found
 
     def _frame(
-        self, frames: Sequence[Frame], index: int, entry: Level, known_by: str, outer: Optional[Frame]
+        self,
+        frames: Sequence[Frame],
+        index: int,
+        entry: Level,
+        known_by: str,
+        outer: Optional[Frame],
+        is_followed: bool,
     ) -> FrameLevel:
         frame = frames[index]
         function, module, begin, distance = self._function(frame.instruction_pointer)
@@ -219,7 +223,7 @@ class StackReader:
             return FrameLevel(frame, function, module, distance, exactly(0), ROOT, (), None)
         if is_passage(bare):
             return FrameLevel(frame, function, module, distance, entry, known_by, (_AS_CALLED,), None)
-        flow, problem = self._flow(frame, begin)
+        flow, problem = self._flow(frame, begin) if is_followed else (None, "")
         call: Optional[Call] = None
         ways: Tuple[Way, ...] = ()
         if flow is not None:

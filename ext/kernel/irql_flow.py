@@ -32,7 +32,6 @@ _DEEPEST = 4
 _LONGEST = 15
 _WINDOW = 0x200
 
-_RETURNS = frozenset("ret repz bnd".split())
 #: Where no path goes on: traps, and returns that leave the kernel.
 _ENDS = frozenset("int3 int ud2 hlt sysret sysretq iret iretd iretq retf retfq".split())
 #: What a compiler calls instead of a register, which its name ends in; rax where it does not.
@@ -226,18 +225,18 @@ class _Walk:
             self._flow.problem = self._flow.problem or f"its code cannot be read at {address:016x}"
             return 0
         end = address + decoded.size
-        mnemonic, operands = decoded.mnemonic, decoded.operands
-        if mnemonic == "call" or mnemonic == "bnd call" or mnemonic == "notrack call":
+        # Prefixes stand before the name: "bnd call", "repz ret".
+        mnemonic, operands = decoded.mnemonic.rpartition(" ")[2], decoded.operands
+        if mnemonic == "call":
             return self._call(address, end, operands, state)
-        if mnemonic == "jmp" or mnemonic.endswith(" jmp"):
+        if mnemonic == "jmp":
             return self._jump(end, operands, state)
         if mnemonic[0] == "j" or mnemonic.startswith("loop"):
             return self._branch(end, mnemonic, operands, state)
-        first = mnemonic.partition(" ")[0]
-        if mnemonic in _RETURNS or mnemonic.endswith(" ret"):
+        if mnemonic == "ret":
             self._leave(state)
             return 0
-        if first in _ENDS:
+        if mnemonic in _ENDS:
             return 0
         self._reader.step(state, address, end, mnemonic, operands)
         return end

@@ -22,7 +22,11 @@ _NEUTRAL = frozenset("nop prefetchw prefetcht0 lfence mfence sfence pause endbr6
 #: What compares and changes nothing else.
 _COMPARING = frozenset("cmp test bt ucomiss comiss comisd ucomisd".split())
 #: What changes registers that its operands do not name.
-_WIDE = frozenset("cpuid rdtsc rdtscp rdmsr mul div idiv imul cqo cdqe cwde xgetbv".split())
+_WIDE = frozenset(
+    "cpuid rdtsc rdtscp rdmsr mul div idiv imul cqo cdqe cwde xgetbv cmpxchg cmpxchg8b cmpxchg16b".split()
+)
+#: String instructions, which move their pointers and, repeated, count in rcx.
+_STRING = re.compile(r"(?:movs|stos|lods|scas|cmps)[bwdq]")
 #: Levels are bytes: what a whole register holds may be more than the part that was written.
 _BYTES = frozenset(name for name in WHOLE if name[-1] == "l" or (name[0] == "r" and name[-1] == "b"))
 #: Numbers below this are kept: levels, and arguments that contracts depend on.
@@ -51,6 +55,9 @@ class Steps:
             state.compared = None
             if mnemonic in _WIDE:
                 for name in ("rax", "rcx", "rdx", "rbx"):
+                    state.set(name, None)
+            elif _STRING.fullmatch(mnemonic):
+                for name in ("rax", "rcx", "rsi", "rdi"):
                     state.set(name, None)
             self._forget(state, operands.partition(", ")[0])
 
@@ -189,6 +196,7 @@ _HANDLERS: Dict[str, Callable[[Steps, State, int, str, str], None]] = {
     "xor": Steps._clear,
     "sub": Steps._clear,
     "xchg": Steps._exchange,
+    "xadd": Steps._exchange,
     "push": Steps._push,
     "pop": Steps._pop,
     **{f"cmov{condition}": Steps._select for condition in "o no b ae e ne be a s ns p np l ge le g".split()},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from dumpkit.kernel.framework import framework_function, framework_names
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.forge.assembly import Code
 from tests.forge.program import Variable
@@ -237,3 +239,14 @@ def test_the_frameworks_functions_are_in_the_order_of_its_table():
     assert {index: framework_function(8 * index) for index in known} == known
     assert len(set(framework_names())) == len(framework_names()) == 458
     assert [framework_function(offset) for offset in (-8, 4, 8 * 458)] == [None, None, None]
+
+
+@given(st.binary(min_size=1, max_size=300))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_followed_to_an_end(data: bytes):
+    driver = Driver()
+    code = body().call_through("__imp_KeRaiseIrqlToDpcLevel").raw(data)
+    driver.function("Function", code.call_through("__imp_ZwClose").epilogue())
+    flow = driver.flow("Function")
+    assert flow.begin in flow
+    assert all(flow.ways(address) for address in flow.calls)
