@@ -10,16 +10,13 @@ from dumpkit.dump.target import DumpTarget
 from dumpkit.dump.triage import PRCB_ADDRESS, TriageDump
 from dumpkit.dump.triage_memory import TriageMemory
 from dumpkit.errors import DumpkitError
+from dumpkit.kernel.kernel_target import SINGLE_PROCESSOR
 from dumpkit.registers import Context
 from dumpkit.target import UnloadedModule
 
 if TYPE_CHECKING:
     from dumpkit.kernel.debugger_data import DebuggerData
     from dumpkit.kernel.loaded_modules import LoadedImage
-
-
-#: The engine's words for a processor that such a dump has nothing of.
-_SINGLE_PROCESSOR = "Can't switch processors on a single processor kernel triage dump"
 
 
 class TriageTarget(DumpTarget):
@@ -71,7 +68,7 @@ class TriageTarget(DumpTarget):
                 raise
             if processor == self.current_processor and self.triage.tables.prcb_offset:
                 return PRCB_ADDRESS
-            raise DumpkitError(_SINGLE_PROCESSOR) from error
+            raise DumpkitError(SINGLE_PROCESSOR) from error
 
     def _read_context(self, processor: int) -> Context:
         try:
@@ -79,7 +76,7 @@ class TriageTarget(DumpTarget):
         except DumpkitError as error:
             if processor == self.current_processor:
                 raise
-            raise DumpkitError(_SINGLE_PROCESSOR) from error
+            raise DumpkitError(SINGLE_PROCESSOR) from error
 
     def thread_address(self, processor: int) -> int:
         """The virtual address of the KTHREAD that ran on a processor. Raises DumpkitError likewise."""

@@ -13,6 +13,9 @@ from dumpkit.target import Target
 if TYPE_CHECKING:
     from dumpkit.kernel.debugger_data import DebuggerData
 
+#: The engine's words for a processor that a triage dump has nothing of.
+SINGLE_PROCESSOR = "Can't switch processors on a single processor kernel triage dump"
+
 
 class KernelTarget(Target):
     """A Windows kernel. A subclass says where its debugger data and the rest are; nothing is read unless asked for.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.debugger_data import DebuggerData, read_debugger_data
-from dumpkit.kernel.kernel_target import KernelTarget
+from dumpkit.kernel.kernel_target import SINGLE_PROCESSOR, KernelTarget
 from dumpkit.kernel.loaded_modules import unloaded_images
 from dumpkit.kernel.module_names import file_name
 from dumpkit.kernel.paging import paging_scheme
@@ -186,11 +186,46 @@ class PykdTarget(KernelTarget):
         """The number of the processor that is current in WinDbg (`~3s`)."""
         return self.engine.processor
 
+    def prcb_address(self, processor: int) -> int:
+        """The virtual address of a processor's KPRCB; the current one's as the engine has it where memory lacks it."""
+        try:
+            return super().prcb_address(processor)
+        except DumpkitError as error:
+            return self._of_current(processor, self.engine.expression("@$prcb"), error)
+
+    def thread_address(self, processor: int) -> int:
+        """The virtual address of the KTHREAD that ran on a processor; the current one's likewise."""
+        try:
+            return self.processors.thread(self.processors.prcb(processor))
+        except DumpkitError as error:
+            return self._of_current(processor, self.engine.thread, error)
+
+    def process_address(self, processor: int) -> int:
+        """The virtual address of the KPROCESS whose address space a processor used; the current one's likewise."""
+        try:
+            return self.processors.process(self.thread_address(processor))
+        except DumpkitError as error:
+            return self._of_current(processor, self.engine.process, error)
+
+    def _of_current(self, processor: int, known: Optional[int], error: DumpkitError) -> int:
+        """What the engine knows of the current processor; the error of the kernel's memory for another one."""
+        self._check_processor(processor)
+        if processor == self.current_processor and known:
+            return known
+        if self.physical is None and self.engine.is_dump:
+            raise DumpkitError(SINGLE_PROCESSOR) from error
+        raise error
+
     def _read_context(self, processor: int) -> Context:
         # A live machine's current processor has gone on since its KPRCB was written.
         if processor == self.current_processor and not self.engine.is_dump:
             return self.current_context
-        return super()._read_context(processor)
+        try:
+            return super()._read_context(processor)
+        except DumpkitError as error:
+            if processor == self.current_processor or self.physical is not None:
+                raise
+            raise DumpkitError(SINGLE_PROCESSOR) from error
 
     def _context_without_prcb(self, processor: int) -> Optional[Context]:
         return self.current_context if processor == self.current_processor else None

@@ -48,6 +48,13 @@ ARGUMENTS: Dict[str, Tuple[str, ...]] = {
     "!sym": ("",),
 }
 
+#: What is asked of dumps whose whole comparison would show nothing that others do not.
+SHORT = (
+    *("? @$prcb", "? @$thread", "? @$proc", "r", "k 5", "lm 1", "lm u", "di", ".bugcheck", "r cr3, gdtr", ".exr -1"),
+    *("~0s; k 3", "~1s; r rip", "dq @rsp L4", "dps @rsp L10", "u @rip L2", "irql", "t", ".thread", ".process"),
+    *("analyze", "address @rsp", "pte @rsp", "dd fffff78000000000 L4", "imports nt"),
+)
+
 #: Commands that end a session, change where it looks for files or write some: nothing in them is a backend's.
 LEFT_OUT = frozenset(
     "q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$< .sympath .symfix .reload sym".split()

@@ -28,7 +28,9 @@ _EXAMPLES = "fast-mutex-irql|pool-0x13a|power-0x9f"
 DIFFERENCES: List[Difference] = [
     Difference(
         "Who looks for symbols says where they were looked for: WinDbg inside it, dumpkit outside",
-        re.compile(r": (there is no symbol path|WinDbg found none \(.*?\)|[\w.]+ [0-9A-Fa-f]+ not found: .*)"),
+        re.compile(
+            r"(: |; |, and )(there is no symbol path|WinDbg found none \(.*?\)|[\w.]+ [0-9A-Fa-f]+ not found: .*)"
+        ),
     ),
     Difference(
         "The engine calls the kernel of a dump with physical memory after its PDB (ntkrnlmp), dumpkit after the file"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import pytest
 from dumpkit.dump import open_dump
@@ -11,7 +11,7 @@ from dumpkit.dump import open_dump
 from tests.fidelity.placed_pdb import place_pdb
 from tests.forge.rig import needs_rig
 from tests.shared import SYMBOLS, dump, needs_shared, needs_symbols
-from tests.windbg.arguments import lines_for
+from tests.windbg.arguments import SHORT, lines_for
 from tests.windbg.backends import ROOT, Dump, inside, outside, values
 from tests.windbg.differences import DIFFERENCES, kept
 
@@ -20,7 +20,11 @@ pytestmark = [pytest.mark.rig, pytest.mark.slow, needs_rig]
 
 def compare(dump: Dump, folder: Path, backends: Dict[str, List[int]]) -> None:
     """Run every command on a dump on both backends; fails with the first differences that are not listed."""
-    lines = lines_for(values(dump))
+    compare_lines(dump, lines_for(values(dump)), folder, backends)
+
+
+def compare_lines(dump: Dump, lines: Sequence[str], folder: Path, backends: Dict[str, List[int]]) -> None:
+    """As `compare`, of these lines."""
     ours, theirs = outside(dump, lines), inside(dump, lines, folder)
     counts = backends.setdefault(dump.name, [0, 0, 0])
     failed = []
@@ -68,6 +72,18 @@ def test_every_command_on_a_real_dump_prints_the_same_inside_windbg(
     name: str, tmp_path: Path, backends: Dict[str, List[int]]
 ) -> None:
     compare(Dump(name, Path(dump(name)), [], [".reload"], ".reload"), tmp_path, backends)
+
+
+#: Each has something that the others have not: no KPRCB of any processor, one processor's, ARM64, Windows 8.1 and 11.
+OTHERS = ("011620-8250-01", "082325-12593-01", "111417-58375-01", "rts_116_0", "rts_13a", "rts_9f", "triage_arm64")
+
+
+@needs_shared
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_current_prints_the_same_inside_windbg_on_every_kind_of_real_dump(
+    name: str, tmp_path: Path, backends: Dict[str, List[int]]
+) -> None:
+    compare_lines(Dump(name, Path(dump(name)), [], [".reload"], ".reload"), SHORT, tmp_path, backends)
 
 
 @needs_shared
