@@ -156,7 +156,7 @@ def _name_outside(target: Target, address: int) -> str:
 def _inlined(target: Target, frame: Frame, number: int, lines: bool) -> List[StackFrame]:
     """The functions that were inlined where a frame stands, innermost first."""
     found: List[StackFrame] = []
-    for function in target.symbols.inlined(frame.instruction_pointer):
+    for function in target.symbols.inlined(frame.code_address):
         displacement = frame.instruction_pointer - function.address
         name = f"{function.module.name}!{function.name}"
         found.append(

@@ -21,7 +21,6 @@ from dumpkit.symbols.sections import SECTION_EXECUTE, SectionMap
 from dumpkit.symbols.symbol_file import Inline, Line, LocalVariable, Location, Symbol, SymbolFile
 
 if TYPE_CHECKING:
-    from dumpkit.symbols.inlines import InlineRow
     from dumpkit.symbols.ipi import IdTable
     from dumpkit.symbols.module_stream import Private
     from dumpkit.symbols.privates import LoadedModule, Privates
@@ -323,7 +322,7 @@ class PdbFile(SymbolFile):
             rows = decode_annotations(site.annotations, start.file if start else 0, start.line if start else 0)
             row = next((row for row in rows if row.start <= code < row.end), None)
             if row is not None:
-                begin = self.sections.rva(function.section, function.offset + _run_start(rows, row))
+                begin = self.sections.rva(function.section, function.offset + min(each.start for each in rows))
                 file = module.lines.file_name(row.file) if start is not None else ""
                 name = self._ids.name(site.inlinee)
                 found.append(Inline(name, begin if begin is not None else rva, file or None, row.number))
@@ -382,12 +381,3 @@ def _shown_name(linkage: str) -> str:
     from dumpkit.symbols.undecorate import shown_name
 
     return shown_name(linkage)
-
-
-def _run_start(rows: Sequence[InlineRow], row: InlineRow) -> int:
-    """Where the unbroken run of code that holds `row` begins."""
-    start = row.start
-    for other in sorted(rows, reverse=True):
-        if other.end == start:
-            start = other.start
-    return start

@@ -31,7 +31,7 @@ def named_frames(target: Target, frames: Iterable[Frame]) -> Iterator[NamedFrame
     symbols = target.symbols
     for frame in frames:
         address = frame.instruction_pointer
-        for inlined in symbols.inlined(address):
+        for inlined in symbols.inlined(frame.code_address):
             distance = address - inlined.address
             name = f"{inlined.module.name}!{inlined.name}" + (f"+0x{distance:x}" if distance > 0 else "")
             source = f"{inlined.file} @ {inlined.line}" if inlined.file is not None else None

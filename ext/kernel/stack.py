@@ -38,6 +38,13 @@ class Frame(NamedTuple):
     #: The virtual address of the trap frame that the function, a handler of the kernel, began by saving.
     trap_frame: Optional[int] = None
 
+    @property
+    def code_address(self) -> int:
+        """A virtual address in the instruction that the frame stands at: the one before its return address, for one
+        that has called. What was inlined is looked for there: the call may be its last instruction."""
+        has_called = self.found_by != CONTEXT and not self.is_interrupted
+        return self.instruction_pointer - 1 if has_called else self.instruction_pointer
+
 
 def walk_stack(target: Target, context: Context, limit: int = MOST_FRAMES) -> List[Frame]:
     """The frames from a context outwards; at least the context's own."""
