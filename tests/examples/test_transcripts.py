@@ -28,9 +28,11 @@ FACTS = {
     "ub": "u",
     "dq": "dq",
     "dps": "dq",
+    ".process": "r",
+    ".thread": "r",
 }
 #: Commands of the transcripts that dumpkit does not have.
-ONLY_THE_ENGINES = {".process", ".thread", "!dh"}
+ONLY_THE_ENGINES = {"!dh"}
 
 
 class Difference(NamedTuple):
