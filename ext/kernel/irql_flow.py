@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.kernel.call_names import CallNames, Routine
@@ -29,6 +29,9 @@ _BUDGET = 30_000
 _MOST_WAYS = 12
 #: How deep calls within an image are followed.
 _DEEPEST = 4
+#: Instructions between a jump and the load from its table; entries of a table.
+_MOST_BEFORE_JUMP = 6
+_MOST_CASES = 1024
 _LONGEST = 15
 _WINDOW = 0x200
 
@@ -157,6 +160,18 @@ class FlowReader:
         code = window[offset : offset + _LONGEST]
         return self._decode(code, address) if code else None
 
+    def table(self, function: int, rva: int, is_inside: Callable[[int], bool]) -> Sequence[int]:
+        """The virtual addresses that the RVAs of a jump table lead to, as long as they lead into the function."""
+        module = self.target.module_at(function)
+        targets: Dict[int, None] = {}
+        for index in range(_MOST_CASES if module is not None else 0):
+            entry = self._memory.read_optional(module.base + rva + 4 * index, 4) if module is not None else None
+            target = module.base + int.from_bytes(entry, "little") if module is not None and entry is not None else 0
+            if not target or not is_inside(target):
+                break
+            targets[target] = None
+        return tuple(targets)
+
     def in_table(self, state: State, inner: str) -> Optional[Routine]:
         """The framework's function that an operand takes from its table, or None."""
         return self._steps.in_table(state, inner)
@@ -181,6 +196,8 @@ class _Walk:
         self._has_entry = reader.unwinder.has_entry(begin)
         self._decoded: Dict[int, Optional[Decoded]] = {}
         self._inside: Dict[int, bool] = {}
+        #: The instruction before each one, where that goes on to it.
+        self._before: Dict[int, int] = {}
         self._waiting: List[Tuple[int, State]] = [(begin, State(entry))]
 
     def walk(self) -> Flow:
@@ -230,7 +247,7 @@ class _Walk:
         if mnemonic == "call":
             return self._call(address, end, operands, state)
         if mnemonic == "jmp":
-            return self._jump(end, operands, state)
+            return self._jump(address, end, operands, state)
         if mnemonic[0] == "j" or mnemonic.startswith("loop"):
             return self._branch(end, mnemonic, operands, state)
         if mnemonic == "ret":
@@ -239,6 +256,7 @@ class _Walk:
         if mnemonic in _ENDS:
             return 0
         self._reader.step(state, address, end, mnemonic, operands)
+        self._before[end] = address
         return end
 
     # Jumps
@@ -272,7 +290,7 @@ class _Walk:
             self._tail_call(self._reader.names.at(target), target, state)
         return 0
 
-    def _jump(self, end: int, operands: str, state: State) -> int:
+    def _jump(self, address: int, end: int, operands: str, state: State) -> int:
         if operands.startswith("0x"):
             target = int(operands, 16)
             if self._is_inside(target):
@@ -282,11 +300,28 @@ class _Walk:
         routine = self._indirect(end, operands, state)
         if routine is not None:
             self._tail_call(routine, None, state)
-        elif operands in _REGISTERS or "*" in operands:
-            self._flow.problem = self._flow.problem or f"a jump table is not followed before {end:016x}"
+        elif operands in _REGISTERS:
+            targets = self._table(address)
+            if not targets:
+                self._flow.problem = self._flow.problem or f"a jump table is not followed at {address:016x}"
+            state.compared = None
+            self._waiting += [(target, state.copy()) for target in targets]
         else:
             self._leave(state)
         return 0
+
+    def _table(self, address: int) -> Sequence[int]:
+        """The targets of a jump through a register, which a compiler took from a table of RVAs; none for another jump.
+
+        How many the table has is not told: it ends where an entry leads out of the function.
+        """
+        for _ in range(_MOST_BEFORE_JUMP):
+            address = self._before.get(address, 0)
+            decoded = self._decoded.get(address)
+            match = _TABLE_ENTRY.search(decoded.operands) if decoded is not None else None
+            if match is not None:
+                return self._reader.table(self._begin, int(match.group(1), 16), self._is_inside)
+        return ()
 
     def _tail_call(self, routine: Routine, target: Optional[int], state: State) -> None:
         for after in self._through(routine, target, 0, state):
@@ -403,6 +438,8 @@ class _Walk:
         return state
 
 
+#: mov r32,dword ptr [image+index*4+RVA]
+_TABLE_ENTRY = re.compile(r"dword ptr \[\w+ \+ \w+\*4 \+ (0x[0-9a-f]+)\]")
 _BRACKETS = re.compile(r"\[([^]]+)\]")
 _CURRENT = ("KeGetCurrentIrql",)
 _REGISTERS = frozenset("rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split())

@@ -191,10 +191,28 @@ def test_missing_code_is_said_with_its_address():
     assert f"{page:016x}" in driver.flow("Function").problem
 
 
-def test_a_jump_table_is_said_not_to_be_followed():
+def test_a_jump_through_a_register_that_no_table_explains_is_said_not_to_be_followed():
     driver = Driver()
     driver.function("Function", body().hex("ffe1").nop(2).epilogue())
     assert "jump table" in driver.flow("Function").problem
+
+
+def test_the_cases_of_a_jump_table_are_followed():
+    driver = Driver()
+    table = driver.image.place(bytes(12), ".rdata", None)
+    code = body()._relative(b"\x48\x8d\x15", 0)  # lea rdx,[image]
+    code.hex(f"8b8c82{table.to_bytes(4, 'little').hex()} 4803ca ffe1")
+    first = len(code)
+    code.call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_ZwClose")
+    second = len(code)
+    code.call_through("__imp_KeSetEvent")
+    driver.function("Function", code.epilogue())
+    begin = driver.image.rva_of("Function")
+    driver.image.patch(table, b"".join((begin + at).to_bytes(4, "little") for at in (first, second)))
+    flow = driver.flow("Function")
+    assert flow.problem == ""
+    assert driver.levels_at("Function", "ZwClose") == ["DISPATCH_LEVEL"]
+    assert driver.levels_at("Function", "KeSetEvent") == ["DISPATCH_LEVEL", AT_START]
 
 
 def test_an_import_without_a_name_makes_the_level_unknown():
