@@ -265,6 +265,7 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         _hex(exception[0]) if exception is not None else None,
         exception_block(target, exception[1]) if exception is not None else None,
         failing,
+        _hex(analysis.exhausted_stack),
         tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
         analysis.process,
         _hex(analysis.subject.address) if analysis.subject is not None else None,

@@ -15,6 +15,7 @@ from dumpkit.commands.contexts import (
 )
 from dumpkit.commands.stack import STACK_TEXT, StackFrame, frame_line, legend_lines
 from dumpkit.kernel.bugchecks import bare_code
+from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 
@@ -157,6 +158,8 @@ class Analysis(Record):
     exception_address: Optional[Hex]
     exception: Optional[ExceptionBlock]
     failing_context: Optional[FailingContextFacts]
+    #: Where the stack ends that a double fault came on, when it was full.
+    exhausted_stack: Optional[Hex]
     black_boxes: Tuple[BlackBoxFacts, ...]
     #: The name of the process in whose address space the processor was.
     process: Optional[str]
@@ -299,6 +302,9 @@ def _fault_lines(result: Analysis) -> Iterator[Line]:
             yield from _labelled("FAULTING_MODULE", f"{culprit.base:016x} {culprit.module}", " ")
     if _has_trap_argument(result):
         yield from _context_lines(result)
+        if result.exhausted_stack is not None:
+            text = f"Stack Limit: {result.exhausted_stack:016x}. Use (kf) to investigate stack usage."
+            yield from _labelled("STACK_OVERFLOW", text, " ")
         yield from _exception_lines(result)
     elif _is_context_record(result) or result.exception is not None:
         yield from _exception_lines(result)
@@ -443,6 +449,9 @@ def _remarks(result: Analysis) -> Iterator[Line]:
     """How frames were found that could not be unwound, and what could not be known."""
     if result._is_verbose:
         yield from legend_lines(result.frames)
+    number = result.culprit.frame
+    if number is not None and result.frames[number].found_by == SCAN:
+        yield (Span(f"Not certain: SYMBOL_NAME: a scan of the stack, which may err, found frame {number:x}", "dim"),)
     if result.request is not None:
         yield from _request_lines(result.request)
     if result.thread is not None:

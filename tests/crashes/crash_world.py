@@ -16,6 +16,9 @@ from pathlib import Path
 from struct import pack_into
 from typing import List, Optional, Sequence, Tuple
 
+from dumpkit.dump import open_dump
+from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis, analyze_crash
+
 from tests.forge.assembly import Code
 from tests.forge.kernel_variables import add_debugger_data, set_bugcheck
 from tests.forge.machine import Machine
@@ -27,6 +30,7 @@ from tests.forge.stack import KernelStack
 from tests.forge.structure import Structure
 from tests.forge.thread import add_thread, run
 from tests.forge.unwind import Alloc, MachineFrame, Push
+from tests.running import run_lines, session_on
 
 TIME, UPTIME = 133461753454550000, 12345678900
 STACK, FIRST_DRIVER = 0xFFFFFE8012340000, 0xFFFFF80241000000
@@ -80,14 +84,17 @@ class CrashWorld:
         code = Code().prologue(MachineFrame(has_error_code), Push("rbp"), allocation)
         self._place(symbol, code, 0, 0x40)
 
-    def function(self, symbol: str, body: str = "", frame: int = 0x48, at: int = 0x40, **facts: object) -> None:
-        """A function whose body begins with these bytes (hexadecimal) and whose call returns at offset `at`."""
-        self._place(symbol, Code().prologue(Alloc(frame)).hex(body), frame, at, **facts)
+    def function(
+        self, symbol: str, body: str = "", frame: int = 0x48, at: int = 0x40, behind: str = "", **facts: object
+    ) -> None:
+        """A function whose body begins with these bytes (hexadecimal) and whose call returns at offset `at`; `behind`
+        are the bytes there."""
+        self._place(symbol, Code().prologue(Alloc(frame)).hex(body), frame, at, behind, **facts)
 
-    def _place(self, symbol: str, code: Code, frame: int, at: int, **facts: object) -> None:
+    def _place(self, symbol: str, code: Code, frame: int, at: int, behind: str = "", **facts: object) -> None:
         module, _, name = symbol.partition("!")
         image = self.scene.images[module]
-        image.function(name, code.nop_to(at - 2).hex("ffd0").nop(8).epilogue(), **facts)
+        image.function(name, code.nop_to(at - 2).hex("ffd0").hex(behind).nop(8).epilogue(), **facts)
         self.scene.places[symbol] = Place(image.base + image.rva_of(name), frame, at)
 
     def open(self, stack: int = STACK, size: int = 0x7000) -> Machine:
@@ -178,3 +185,25 @@ def _write(store: Path, pdb: Pdb) -> None:
     place = store / pdb.name / pdb.store_key
     place.mkdir(parents=True)
     (place / pdb.name).write_bytes(pdb.file())
+
+
+def analysed(world: CrashWorld, folder: Path, dump_type: int = 6, symbols: bool = True) -> CrashAnalysis:
+    """The analysis of a crash, from a dump that is written into a folder."""
+    dump, store = world.write(folder, dump_type)
+    target = open_dump(str(dump), symbol_path=str(store) if symbols else "", offline=True)
+    try:
+        bugcheck = target.bugcheck
+        assert bugcheck is not None
+        return analyze_crash(target, bugcheck.code, bugcheck.parameters)
+    finally:
+        target.close()
+
+
+def shown(world: CrashWorld, folder: Path, command: str, dump_type: int = 6) -> List[str]:
+    """The lines that a command shows of a crash."""
+    dump, store = world.write(folder, dump_type)
+    target = open_dump(str(dump), symbol_path=str(store), offline=True)
+    try:
+        return run_lines(session_on(target), command)
+    finally:
+        target.close()

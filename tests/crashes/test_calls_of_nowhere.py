@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable
 
 import pytest
-from dumpkit.dump import open_dump
-from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis, analyze_crash
 
-from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld
+from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld, analysed, shown
 from tests.forge.modules import Unloaded, add_unloaded_modules
-from tests.running import run_lines, session_on
 
 FREED = 0xFFFFA08F99990010
 GONE = 0xFFFFF80250001230
@@ -60,17 +57,6 @@ def data_of_the_stack() -> CrashWorld:
     return at_once(place, 0xFC, place, 0x8000000012345963, 0, 2)
 
 
-def analysed(world: CrashWorld, folder: Path, dump_type: int = 6, symbols: bool = True) -> CrashAnalysis:
-    dump, store = world.write(folder, dump_type)
-    target = open_dump(str(dump), symbol_path=str(store) if symbols else "", offline=True)
-    try:
-        bugcheck = target.bugcheck
-        assert bugcheck is not None
-        return analyze_crash(target, bugcheck.code, bugcheck.parameters)
-    finally:
-        target.close()
-
-
 @pytest.mark.parametrize("dump_type", [1, 4, 5, 6])
 @pytest.mark.parametrize(
     ("make", "kind"),
@@ -103,15 +89,6 @@ def test_a_null_call_in_a_dump_without_symbols_is_found_by_its_trap_frame(tmp_pa
     assert found.failing.kind == "trap frame"
     assert found.failing.context.instruction_pointer == 0
     assert found.culprit.symbol == "bad"
-
-
-def shown(world: CrashWorld, folder: Path, command: str) -> List[str]:
-    dump, store = world.write(folder)
-    target = open_dump(str(dump), symbol_path=str(store), offline=True)
-    try:
-        return run_lines(session_on(target), command)
-    finally:
-        target.close()
 
 
 def test_the_frame_at_address_0_is_in_the_stack_as_the_engine_names_it(tmp_path: Path) -> None:

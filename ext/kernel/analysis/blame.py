@@ -37,6 +37,8 @@ _REPORTERS = frozenset(
 )
 
 INCONCLUSIVE = "ANALYSIS_INCONCLUSIVE"
+#: Bytes of a module's path.
+_LONGEST_NAME = 0x400
 
 
 class Culprit(Record):
@@ -155,14 +157,17 @@ class Blame:
         return self._image(module, f"{where} the driver {name}")
 
     def _named(self, address: int, where: str) -> Optional[Culprit]:
-        """The module that a UNICODE_STRING (ntdef.h) names."""
-        length = self._target.memory.u16(address)
-        text = self._target.memory.read(self._target.memory.u64(address + 8), min(length & ~1, 0x400))
-        name = text.decode("utf-16-le", "replace").rpartition("\\")[2]
-        module = self._target.module_called(name)
-        if module is None:
-            raise DumpkitError(f"it names {name!r}, which is no loaded module")
-        return self._image(module, f"{where} is its name")
+        """The module that a UNICODE_STRING (ntdef.h) names, or UTF-16 text that ends with a zero."""
+        memory = self._target.memory
+        length = memory.u16(address) & ~1
+        data = memory.read_optional(memory.u64_optional(address + 8) or 0, min(length, _LONGEST_NAME))
+        texts = [data or b"", memory.read_prefix(address, _LONGEST_NAME)]
+        names = [text.decode("utf-16-le", "replace").partition("\0")[0].rpartition("\\")[2] for text in texts]
+        for name in names:
+            module = self._target.module_called(name) if name else None
+            if module is not None:
+                return self._image(module, f"{where} is its name")
+        raise DumpkitError(f"it names {names[0]!r}, which is no loaded module")
 
     def _image(self, module: Module, where: str) -> Culprit:
         self._evidence.note("culprit", where)

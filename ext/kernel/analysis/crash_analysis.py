@@ -17,6 +17,7 @@ from dumpkit.kernel.analysis.faulting_access import (
     is_in_paged_code,
 )
 from dumpkit.kernel.analysis.key_values import SystemKeys
+from dumpkit.kernel.analysis.stack_overflow import exhausted_stack
 from dumpkit.kernel.analysis.subjects import ProcessSubject, RequestSubject, Subjects, ThreadSubject
 from dumpkit.kernel.bugchecks import Bugcheck, describe
 from dumpkit.kernel.exception_record import fast_fail_name
@@ -48,6 +49,8 @@ class CrashAnalysis(Record):
     code: int
     parameters: Tuple[int, ...]
     failing: Optional[FailingContext]
+    #: The limit of the stack that a double fault came on, where that was full; a virtual address.
+    exhausted_stack: Optional[int]
     #: Virtual address of the exception record, and the record.
     exception: Optional[Tuple[int, ExceptionRecord]]
     access: Optional[FaultingAccess]
@@ -127,6 +130,7 @@ class CrashAnalyzer:
             self._code,
             self._parameters,
             failing,
+            exhausted_stack(target, bugcheck, failing, evidence),
             finder.record,
             access,
             paged_code,

@@ -67,7 +67,7 @@ fe   8 6 0 0                    crash    bad   0xFE_8_bad!Touch
 116  0 GPU c000009a 4           crash    gpu   0x116_IMAGE_gpu.sys
 117  0 GPU 0 0                  crash    gpu   LKD_0x117_IMAGE_gpu.sys
 119  2 c000000d 0 0             crash    bad   0x119_2_bad!Touch
-124  0 ADDR 0 0                 crash    bad   0x124_0_bad!Touch
+124  0 ADDR 0 0                 crash    -     0x124_0_ANALYSIS_INCONCLUSIVE
 12b  ADDR 1234 0 0              crash    bad   0x12B_bad!Touch
 133  0 501 500 0                crash    bad   0x133_DPC_bad!Touch
 133  1 1e00 0 0                 crash    bad   0x133_ISR_bad!Touch
