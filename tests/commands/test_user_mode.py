@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import List
+from pathlib import Path
+from typing import List, Tuple
 
 import pytest
 from dumpkit.errors import DumpkitError
+from dumpkit.numbers import quoted
+from dumpkit.session import Session
 
+from tests.forge.page_tables import PageTables
+from tests.forged_session import session_for
 from tests.kernel.test_user_space import NTDLL, UserLab
+from tests.kernel.thread_machines import lab as lab_of_threads
 from tests.running import run, run_lines
 
 STACK = ["ntdll!NtWaitForSingleObject+0x14", "my_program!main+0x30", "ntdll!RtlUserThreadStart+0x28"]
@@ -57,3 +63,44 @@ def test_source_lines_can_be_left_out(lab: UserLab) -> None:
     assert run_lines(lab.session, ".lines") == ["Line number information will be loaded"]
     assert run_lines(lab.session, ".lines -d") == run_lines(lab.session, ".lines -d")
     assert run(lab.session, ".lines -e").shown
+
+
+PLACE = 0x7FF700000000
+
+
+def two_address_spaces(folder: Path, has_kernel: bool = True) -> Tuple[Session, int]:
+    """A session where a user address holds one thing in the processor's process and another in the program's."""
+    here = lab_of_threads(19041, folder)
+    machine = here.machine
+    machine.put(PLACE, b"processor's page".ljust(0x1000, b"\0"))
+    tables = PageTables(machine.memory, self_map=None)
+    if has_kernel:
+        for index in range(256, 512):
+            entry = machine.memory.read(machine.root + 8 * index, 8)
+            machine.memory.write(tables.root + 8 * index, entry or bytes(8))
+    tables.map_bytes(PLACE, b"program's own page".ljust(0x1000, b"\0"))
+    process = machine.view("_EPROCESS", here.parts["program"])
+    process["Pcb.DirectoryTableBase"] = tables.root
+    return session_for(machine, here.made.symbols(), folder, 5), process.address
+
+
+def test_user_addresses_are_read_through_the_page_tables_of_the_chosen_process(tmp_path: Path) -> None:
+    session, process = two_address_spaces(tmp_path)
+    assert run_lines(session, f"da {PLACE:x}")[0].endswith('"processor\'s page"')
+    assert run_lines(session, f".process /p {process:x}") == [f"Implicit process is now {quoted(process)}"]
+    assert run_lines(session, f"da {PLACE:x}")[0].endswith('"program\'s own page"')
+    assert session.dump.type("_EPROCESS").at(process).UniqueProcessId == 0x9AC
+    run(session, ".process")
+    assert run_lines(session, f"da {PLACE:x}")[0].endswith('"processor\'s page"')
+    run(session, f".process {process:x}")
+    run(session, "~0s")
+    assert run_lines(session, f"da {PLACE:x}")[0].endswith('"processor\'s page"')
+
+
+def test_page_tables_that_do_not_lead_to_the_kernel_are_not_used(tmp_path: Path) -> None:
+    session, process = two_address_spaces(tmp_path, has_kernel=False)
+    lines = run_lines(session, f".process {process:x}")
+    assert lines[0] == f"Implicit process is now {quoted(process)}"
+    assert lines[1].startswith("Memory is read through the page tables of the processor's process: the page tables at")
+    assert run_lines(session, f"da {PLACE:x}")[0].endswith('"processor\'s page"')
+    assert session.evaluate("@$proc") == process
