@@ -142,6 +142,9 @@ def _module_lines(result: ModuleTerms, broken_only: bool) -> Iterator[Line]:
 
 
 def _import_lines(imports: Sequence[ImportTerms]) -> Iterator[Line]:
+    if not imports:
+        yield "No imports are known"
+        return
     rows = [("Slot", "Needs", "Remarks", "Calls", "Routine")]
     for each in imports:
         remarks = "see remarks" if each.see_remarks else ""
