@@ -36,6 +36,7 @@ _MODULES: Dict[str, str] = {
     "irp": "irp",
     "lines": ".lines",
     "ln": "ln",
+    "locks": "locks eresource",
     "lt": "lt listthreads trep",
     "modules": "lm",
     "object": "object",

@@ -99,7 +99,10 @@ def _cause(cause: Cause, with_stacks: bool) -> WaitCause:
 
 
 #: Beginnings of the names of the kernel's functions that put a thread to sleep.
-_PLUMBING = ("KiSwap", "KiCommitThreadWait", "KeWaitFor", "KeDelayExecution", "Exp", "Exf", "KxWait", "KeRemoveQueue")
+_PLUMBING = (
+    *("KiSwap", "KiCommitThreadWait", "KeWaitFor", "KeDelayExecution", "Exp", "Exf", "KxWait", "KeRemoveQueue"),
+    "ExAcquireResource",
+)
 
 
 def wait_function(thread: Thread) -> Optional[str]:

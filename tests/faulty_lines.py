@@ -48,6 +48,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     "ln": ["{rip}"],
     "object": ["{device}", "\\", "\\Device", "{thread}"],
     "address": ["{thread}", "{rip}"],
+    "locks": ["-d", "-v"],
     "lt": ["-a -wf -v", "{process}", "-a -bk"],
     "mut": ["{awaited}"],
     "obj": ["{awaited}", "{thread}"],
