@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Iterator, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError
-from dumpkit.kernel.irql import PASSIVE_LEVEL
+from dumpkit.kernel.call_names import Routine
+from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
 from dumpkit.kernel.irql_evidence import (
     NO_IMAGE,
@@ -32,8 +33,10 @@ from dumpkit.kernel.irql_findings import (
     terms_of_call,
     violation,
 )
+from dumpkit.kernel.irql_flow import Call
 from dumpkit.kernel.irql_level import Change, Level, Way, level_name
 from dumpkit.kernel.irql_roots import root_of
+from dumpkit.kernel.paged_code import paged_section
 from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.output import Hex
 from dumpkit.target import Target
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 
 #: Bugchecks that are about the IRQL: of these even an open question is worth a line.
 IRQL_BUGCHECKS = frozenset((0x08, 0x09, 0x0A, 0x4A, 0xB8, 0xC8, 0xD1, 0xD3, 0xD4))
+#: Of these those whose arguments 1 and 4 are the memory that was touched, and the instruction.
+_FETCHES = frozenset((0x0A, 0xD1))
 _TRIAGE = 0x1000_0000
 _MOST_FRAMES = 256
 _MOST_NAMED = 4
@@ -79,7 +84,7 @@ def _nothing(reason: str) -> IrqlVerdict:
 def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Optional[Measured]) -> IrqlVerdict:
     """The verdict on a stack whose frames are given innermost first."""
     levels = reader.levels(frames, measured)
-    found = list(_violations(reader, levels))
+    found = [*_violations(reader, levels), *_pageable_call(reader, levels)]
     cause = next((each for each in found if each.certainty == CERTAIN), None)
     bystanders: Tuple[str, ...] = ()
     ahead: Tuple[Violation, ...] = ()
@@ -148,6 +153,39 @@ def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]
             place = reader.name_of(here.call.address)
             raised = raise_of(reader, frames, index)
             yield violation(place, here.module, here.call, here.level, terms, finding, index, raised)
+
+
+def _pageable_call(reader: StackReader, levels: StackLevels) -> Iterator[Violation]:
+    """The call of a function that was paged out, where the bugcheck says that its instructions could not be fetched.
+
+    Only there: pageable code that its driver has locked into memory may be called at DISPATCH_LEVEL.
+    """
+    bugcheck = reader.target.bugcheck
+    if bugcheck is None or bugcheck.code & ~_TRIAGE not in _FETCHES:
+        return
+    for index, (here, caller) in enumerate(zip(levels.frames, levels.frames[1:]), 1):
+        address = here.frame.instruction_pointer
+        if {bugcheck.parameters[0], bugcheck.parameters[3]} != {address}:
+            continue
+        try:
+            section = paged_section(reader.target, address)
+        except DumpkitError:
+            return
+        if section is None or caller.module in ("nt", ""):
+            return
+        condition = f"it is in section {section}, which is pageable"
+        terms = Contract(here.function, PASSIVE_LEVEL, APC_LEVEL, False, "", "the fault itself", condition)
+        finding = check([here.level], terms)
+        if finding is None:
+            return
+        if caller.frame.found_by == SCAN and finding.certainty == CERTAIN:
+            finding = Finding(finding.kind, SCANNED)
+        routine = Routine(here.function, (here.function.rpartition("!")[2],), address)
+        call = caller.call or Call(caller.frame.instruction_pointer, caller.frame.instruction_pointer, None)
+        raised = raise_of(reader, levels.frames, index)
+        place = reader.name_of(call.address)
+        yield violation(place, caller.module, call._replace(routine=routine), here.level, terms, finding, index, raised)
+        return
 
 
 def _finding(here: FrameLevel, terms: Contract) -> Optional[Finding]:

@@ -1,4 +1,4 @@
-"""Crashes where the instruction pointer is in no code: calls through null, freed and foreign pointers."""
+"""Crashes where no instruction is at the instruction pointer: calls of null, freed, foreign and paged-out addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Callable
 import pytest
 
 from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld, analysed, shown
+from tests.forge.assembly import Code
+from tests.forge.image_sections import PAGE
+from tests.forge.image_tables import Import, ImportedModule
 from tests.forge.modules import Unloaded, add_unloaded_modules
+from tests.forge.scene import Place
+from tests.forge.unwind import Alloc
 
 FREED = 0xFFFFA08F99990010
 GONE = 0xFFFFF80250001230
@@ -107,3 +112,35 @@ def test_an_instruction_is_shown_as_failed_only_where_it_is_the_one(tmp_path: Pa
     lines = shown(null_in_a_system_thread(), tmp_path, "analyze -v")
     at = lines.index("FAILED_INSTRUCTION_ADDRESS: ")
     assert lines[at + 1].startswith("00000000`00000000 ??")
+
+
+def pageable_under_a_lock() -> CrashWorld:
+    """bad!Worker takes a spin lock and calls a function in a pageable section that is not in memory."""
+    world = CrashWorld(22000)
+    world.function("nt!KeAcquireSpinLockRaiseToDpc")
+    bad = world.scene.images["bad"]
+    bad.section("PAGE", PAGE, 0x26000, 0x1000)
+    bad.function("Paged", Code().nop(8).ret(), 0x26000)
+    names = [Import("KeAcquireSpinLockRaiseToDpc")]
+    bad.add_imports([ImportedModule("ntoskrnl.exe", names)], rva=0x20800, iat_rva=0x20400)
+    code = Code().prologue(Alloc(0x48)).call_through_returning_at(0x20, "__imp_KeAcquireSpinLockRaiseToDpc")
+    bad.function("Worker", code.call_returning_at(0x40, "Paged").epilogue())
+    worker = bad.base + bad.rva_of("Worker")
+    world.scene.places["bad!Worker"] = Place(worker, 0x48, 0x40)
+    world.open()
+    world.enter([*SYSTEM_THREAD, "bad!Worker"])
+    world.call()
+    paged = bad.base + 0x26000
+    world.trap("nt!KiPageFault", paged)
+    world.enter(["nt!KiBugCheckDispatch"])
+    world.die(0xD1, paged, 2, 8, paged)
+    return world
+
+
+def test_pageable_code_that_is_called_under_a_spin_lock_breaks_its_contract(tmp_path: Path) -> None:
+    lines = shown(pageable_under_a_lock(), tmp_path, "analyze")
+    needs = "<= APC_LEVEL as it is in section PAGE, which is pageable"
+    at = lines.index(f"IRQL: bad called bad!Paged at DISPATCH_LEVEL, which needs {needs}")
+    assert lines[at + 1] == "  raised by:  bad!Worker+0x1a calls nt!KeAcquireSpinLockRaiseToDpc: DISPATCH_LEVEL"
+    assert lines[at + 2].startswith("  cause:      bad!Worker+0x3b calls bad!Paged at DISPATCH_LEVEL")
+    assert "FAILURE_BUCKET_ID:  AV_CODE_AV_PAGED_IP_bad!Paged" in lines

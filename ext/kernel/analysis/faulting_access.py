@@ -8,16 +8,13 @@ from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.exception_record import ACCESS_VIOLATION, IN_PAGE_ERROR
+from dumpkit.kernel.paged_code import paged_section
 from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord, Target
 
 READ, WRITE, EXECUTE = "Read", "Write", "Execute"
 #: ExceptionInformation[0] of an access violation (winnt.h).
 _OPERATIONS = {0: READ, 1: WRITE, 8: EXECUTE}
-
-
-#: IMAGE_SCN_MEM_NOT_PAGED.
-_NOT_PAGED = 0x0800_0000
 
 
 class FaultingAccess(Record):
@@ -77,24 +74,16 @@ def access_of_record(record: ExceptionRecord, evidence: Evidence) -> Optional[Fa
 
 
 def is_in_paged_code(target: Target, access: FaultingAccess, evidence: Evidence) -> bool:
-    """Whether what could not be touched is the instruction itself, in a part of its image that may be paged out.
-
-    Drivers' pageable sections are those whose names begin with PAGE (`alloc_text`) and that are not marked as never
-    paged (IMAGE_SCN_MEM_NOT_PAGED, winnt.h).
-    """
+    """Whether what could not be touched is the instruction itself, in a part of its image that may be paged out."""
     if access.address != access.instruction:
         return False
     module = target.module_at(access.address)
-    if module is None:
-        return False
     try:
-        sections = target.image(module).header().sections
+        section = paged_section(target, access.address)
     except DumpkitError as error:
         evidence.lack("paged_code", error)
         return False
-    rva = access.address - module.base
-    section = next((section for section in sections if section.rva <= rva < section.end), None)
-    if section is None or not section.name.startswith("PAGE") or section.characteristics & _NOT_PAGED:
+    if section is None or module is None:
         return False
-    evidence.note("paged_code", f"section {section.name} of {module.image_name}, which is pageable")
+    evidence.note("paged_code", f"section {section} of {module.image_name}, which is pageable")
     return True
