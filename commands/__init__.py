@@ -15,6 +15,7 @@ _MODULES: Dict[str, str] = {
     "display": "d db dw dW dd dc dq dp df dD da du dds ddp dda ddu dqs dps dqp dpp dqa dpa dqu dpu "
     "!db !dw !dd !dc !dq !dp",
     "contexts": ".trap .cxr .ecxr .exr",
+    "crash": "crash",
     "ddt": "ddt",
     "devobj": "devobj devstack",
     "di": "di dumpinfo",
@@ -27,6 +28,7 @@ _MODULES: Dict[str, str] = {
     "dv": "dv",
     "formats": ".formats ? ??",
     "frame": ".frame",
+    "grep": "grep",
     "handle": "handle",
     "help": "help .help hh .hh",
     "implicit": ".thread .process",
@@ -40,6 +42,7 @@ _MODULES: Dict[str, str] = {
     "lt": "lt listthreads trep",
     "modules": "lm",
     "object": "object",
+    "p": "p",
     "pool": "pool",
     "poolfind": "poolfind",
     "poolused": "poolused",
@@ -65,6 +68,8 @@ _MODULES: Dict[str, str] = {
     "vertarget": "vertarget .time",
     "vm": "vm",
     "vtop": "vtop ptov",
+    "w": "w",
+    "wr_fast_mutex": "WrFastMutex",
     "x": "x",
 }
 

@@ -112,3 +112,9 @@ def handle_count(process: Process) -> Optional[int]:
 
     table = process.object_table
     return HandleTable(process.target, table).handle_count if table else 0
+
+
+def session_number(process: Process) -> Optional[int]:
+    """The session of a process, 0 of one that belongs to none; None where it cannot be read."""
+    session = process.record.get("Session")
+    return 0 if session is not None and not session else process.session_id
