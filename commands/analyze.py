@@ -145,7 +145,7 @@ class _Facts:
 
     def culprit(self) -> CulpritFacts:
         found: Culprit = self._analysis.culprit
-        line = self._target.symbols.source_line(found.address) if found.address is not None else None
+        source = self._source(found.address) if found.address is not None else None
         return CulpritFacts(
             found.symbol,
             _hex(found.offset),
@@ -153,9 +153,18 @@ class _Facts:
             found.image,
             _hex(found.base),
             self._numbers[found.frame] if found.frame is not None else None,
-            line.file if line is not None else None,
-            line.line if line is not None else None,
+            source[0] if source is not None else None,
+            source[1] if source is not None else None,
         )
+
+    def _source(self, address: int) -> Optional[Tuple[str, int]]:
+        """File and line at a virtual address: those of the innermost function that was inlined there, if any."""
+        symbols = self._target.symbols
+        for function in symbols.inlined(address):
+            if function.file is not None:
+                return function.file, function.line
+        line = symbols.source_line(address)
+        return (line.file, line.line) if line is not None else None
 
 
 def _hex(value: Optional[int]) -> Optional[Hex]:

@@ -218,10 +218,14 @@ class Blame:
 
     def _frame(self, owner: Module, frames: Sequence[Frame], index: int, first: int) -> Culprit:
         skipped: List[str] = []
-        for frame in frames[first:index]:
+        for number, frame in enumerate(frames[first:index], first):
             module = self._target.module_at(frame.instruction_pointer)
             if module is not None and module.name not in skipped:
                 skipped.append(module.name)
+            if module is None and number > first:
+                # The first one may have been called in error; this one has called.
+                place = f"{frame.instruction_pointer:016x} (frame {number:x})"
+                self._evidence.lack("foreign_code", f"{place} is in no module; its caller is blamed")
         behind = f"; passed over as plumbing: {', '.join(skipped)}" if skipped else ""
         self._evidence.note("culprit", f"{_found(frames[index], index)}{behind}")
         return self._at(owner, frames[index].instruction_pointer, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
@@ -249,11 +250,21 @@ class FailingContextFinder:
         frames = walk_stack(self._target, found.context)
         return FailingContext(found.kind, found.address, found.context, tuple(frames), 0, found.kind == CONTEXT_RECORD)
 
+    def _handlers(self, trap: int) -> List[Frame]:
+        """The frames of the crash up to the handler that saved a trap frame.
+
+        Stacks may lie anywhere: a double fault's handler runs on another one than the thread, and user mode's is below.
+        """
+        for number, frame in enumerate(self.crash_frames, 1):
+            if frame.trap_frame == trap:
+                return self.crash_frames[:number]
+        return list(takewhile(lambda frame: frame.stack_pointer <= trap, self.crash_frames))
+
     def _through_trap(self, found: _Found) -> Tuple[List[Frame], int]:
         """The stack of the crash with the trapped frame in its place, and that frame's index."""
         assert found.address is not None
         wanted = found.context.instruction_pointer, found.context.stack_pointer
-        handlers = [frame for frame in self.crash_frames if frame.stack_pointer <= found.address]
+        handlers = self._handlers(found.address)
         trapped = self.crash_frames[len(handlers) : len(handlers) + 1]
         is_unwound = all(frame.found_by == UNWOUND for frame in self.crash_frames[1 : len(handlers) + 1])
         if is_unwound and trapped and (trapped[0].instruction_pointer, trapped[0].stack_pointer) == wanted:
