@@ -6,8 +6,10 @@ from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.code import label_of, name_of
 from dumpkit.commands.unassemble import CodeLine, code_line
+from dumpkit.disassembly.instruction import Instruction
 from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.kernel.function_code import Block, FunctionCode, function_code
+from dumpkit.memory import U64_MASK
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
@@ -27,9 +29,9 @@ class CalledFrom(Record):
     """A call of a function; addresses are virtual."""
 
     address: Hex
-    #: `nt!Name+0x10` of the call.
+    #: Where it is called: `nt!Name+0x10 (fffff802`04200010)`, its source line behind it where that is known.
     location: str
-    #: What is called, as it stands in the instruction; None where that is not a place.
+    #: What is called, likewise; None where that is not known.
     called: Optional[str]
     target: Optional[Hex]
 
@@ -46,6 +48,7 @@ class Function(Record):
     is_complete: bool
     _options: str = ""
     _starts: Tuple[int, ...] = ()
+    _place: str = ""
 
 
 _INCOMPLETE = "Flow analysis was incomplete, some code may be missing"
@@ -86,20 +89,35 @@ def _merged(code: FunctionCode) -> List[Block]:
     return merged
 
 
-def _calls(target: Target, code: FunctionCode) -> Iterator[CalledFrom]:
+def _calls(target: Target, code: FunctionCode, lines: bool) -> Iterator[CalledFrom]:
     for block in code.blocks:
         for instruction in block.instructions:
-            if not instruction.is_call:
-                continue
-            goal = instruction.target
-            place = name_of(target, goal) if goal is not None else None
-            called = place if goal is None else f"{place} ({quoted(goal)})" if place else quoted(goal)
-            yield CalledFrom(
-                Hex(instruction.address),
-                name_of(target, instruction.address) or "",
-                called,
-                Hex(goal) if goal is not None else None,
-            )
+            if instruction.is_call:
+                goal = _goal(target, instruction)
+                yield CalledFrom(
+                    Hex(instruction.address),
+                    _place(target, instruction.address, lines),
+                    _place(target, goal, lines) if goal is not None else None,
+                    Hex(goal) if goal is not None else None,
+                )
+
+
+def _goal(target: Target, instruction: Instruction) -> Optional[int]:
+    """What a call calls: its target, or what lies in the cell that it names (an import's); None for a register."""
+    if instruction.target is not None or not instruction.memory:
+        return instruction.target
+    cell = instruction.memory[0]
+    if cell.base or cell.index_register or cell.segment:
+        return None
+    return target.memory.u64_optional(cell.displacement & U64_MASK)
+
+
+def _place(target: Target, address: int, lines: bool) -> str:
+    """`nt!Name+0x10 (fffff802`04200010) [file @ line]`."""
+    name = name_of(target, address)
+    line = target.symbols.source_line(address) if lines else None
+    source = f" [{line.file} @ {line.line}]" if line is not None else ""
+    return (f"{name} ({quoted(address)})" if name else quoted(address)) + source
 
 
 def _block_lines(result: Function) -> Iterator[Line]:
@@ -126,9 +144,9 @@ def function_lines(result: Function) -> Iterator[Line]:
     if "c" not in result._options:
         yield from _block_lines(result)
         return
-    yield f"{result.name} ({quoted(result.begin)})"
+    yield result._place
     for call in result.calls:
-        yield f"  {call.location} ({quoted(call.address)}):"
+        yield f"  {call.location}:"
         if call.called is not None:
             yield f"    call to {call.called}"
         else:
@@ -169,9 +187,10 @@ def uf(session: Session, query: str) -> Function:
         name_of(target, code.begin) or quoted(code.begin),
         Hex(code.begin),
         tuple(blocks),
-        tuple(_calls(target, code)),
+        tuple(_calls(target, code, session.lines)),
         sum(len(block.instructions) for block in code.blocks),
         code.is_complete,
         options,
         tuple(code.starts),
+        _place(target, code.begin, session.lines),
     )

@@ -62,8 +62,9 @@ def walk_stack(target: Target, context: Context, limit: int = MOST_FRAMES) -> Li
         registers = {**trapped, **place.registers}
         stand_ins.update(registers)
         following = found[index + 1] if index + 1 < len(found) else None
-        is_handler = following is not None and following.is_interrupted
-        trapped = _saved_by_trap(target, place.stack_pointer, following) if following and is_handler else {}
+        trap, trapped = None, {}
+        if following is not None and following.is_interrupted:
+            trap, trapped = _saved_by_trap(target, place.stack_pointer, following)
         # The outermost function has arguments too, though nobody to return to.
         behind = following.stack_pointer if following is not None else walk.end
         frames.append(
@@ -75,26 +76,30 @@ def walk_stack(target: Target, context: Context, limit: int = MOST_FRAMES) -> Li
                 place.found_by,
                 Context(context.architecture, registers, dict(stand_ins)),
                 place.is_interrupted,
-                place.stack_pointer if trapped else None,
+                trap,
             )
         )
     return frames
 
 
-def _saved_by_trap(target: Target, frame: int, place: Place) -> Dict[str, int]:
-    """The registers that a trap handler of the kernel saved in its trap frame, at its stack pointer.
+def _saved_by_trap(target: Target, handler: int, place: Place) -> Tuple[Optional[int], Dict[str, int]]:
+    """Where the kernel's handler of a trap has its trap frame, and the registers that it saved there.
 
-    Only where that holds the same rip and rsp as unwinding found; else there is no trap frame, and nothing is known.
+    The trap frame ends with what the processor pushed; where that place is not known, it is at the handler's stack
+    pointer. It is one only where it holds the rip and rsp that unwinding found. A system service saves of the
+    registers that a call may change its own choice: none is taken from it.
     """
-    from dumpkit.kernel.trap_frame import trap_frame
+    from dumpkit.kernel.trap_frame import RIP_OFFSET, is_service_frame, trap_frame
 
+    address = handler if place.machine_frame is None else place.machine_frame - RIP_OFFSET
     try:
-        saved = trap_frame(target, frame)
+        saved = trap_frame(target, address)
+        is_service = is_service_frame(target, address)
     except MemoryReadError:
-        return {}
+        return None, {}
     if (saved.instruction_pointer, saved.stack_pointer) != (place.instruction_pointer, place.stack_pointer):
-        return {}
-    return saved.values
+        return None, {}
+    return address, {} if is_service else saved.values
 
 
 def _home_space(target: Target, stack_pointer: int) -> Optional[Tuple[int, ...]]:

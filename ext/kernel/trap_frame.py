@@ -27,6 +27,10 @@ _X64_MEMBERS: Dict[str, Tuple[str, int, int]] = {
     "ss": ("SegSs", 0x188, 2),
 }
 _X64_SIZE = 0x190
+#: Where the processor's own part begins.
+RIP_OFFSET = _X64_MEMBERS["rip"][1]
+#: ExceptionActive, and what it is where a system service made the frame (0 an interrupt, 1 an exception).
+_EXCEPTION_ACTIVE, _SERVICE = 0x2B, 2
 
 #: The same in ntddk.h for ARM64: x19 to x28 are the exception frame's.
 _ARM64_MEMBERS: Dict[str, Tuple[str, int, int]] = {
@@ -59,6 +63,11 @@ def trap_frame(target: Target, address: int) -> Context:
         start = offset(name)
         values[name] = int.from_bytes(frame[start : start + width], "little")
     return Context(architecture, values).zero_filled()
+
+
+def is_service_frame(target: Target, address: int) -> bool:
+    """Whether the x64 KTRAP_FRAME at a virtual address was made for a system service. Raises MemoryReadError."""
+    return target.memory.u8(address + _EXCEPTION_ACTIVE) == _SERVICE
 
 
 def _offsets(target: Target, members: Mapping[str, Tuple[str, int, int]]) -> Callable[[str], int]:

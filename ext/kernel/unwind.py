@@ -31,6 +31,8 @@ class Unwound(NamedTuple):
     registers: Dict[str, int]
     #: Whether the processor pushed the frame: nothing was called, and `rip` is an instruction that may not have run.
     is_machine_frame: bool
+    #: Then the virtual address where it pushed rip.
+    machine_frame: Optional[int] = None
 
 
 class Unwinder:
@@ -62,7 +64,7 @@ class Unwinder:
             frame.undo_function(table, function, rva, has_called)
         elif has_called:
             raise UnwindError(f"{module.name}+0x{rva:x} has called, but the function table has no entry for it")
-        return Unwound(*frame.caller())
+        return Unwound(*frame.caller(), frame.machine_frame)
 
     def function_begin(self, address: int) -> Optional[int]:
         """The virtual address where the function begins that an address lies in; None where that is not known."""

@@ -41,7 +41,8 @@ class UnwindFrame:
     def __init__(self, memory: AddressSpace, registers: Mapping[str, int]) -> None:
         self._memory = memory
         self.registers = dict(registers)
-        self._is_machine_frame = False
+        #: The virtual address where the processor pushed rip, once what it pushed for a trap was left; else None.
+        self.machine_frame: Optional[int] = None
 
     def undo_function(self, table: FunctionTable, function: RuntimeFunction, rva: int, has_called: bool) -> None:
         """Undo what a function, an entry of the table, has done when it stands at an RVA."""
@@ -164,7 +165,7 @@ class UnwindFrame:
         rip, cs, flags, stack, ss = (self._word(address + 8 * index) for index in range(5))
         self.registers.update({"rip": rip, "cs": cs & 0xFFFF, "efl": flags & 0xFFFF_FFFF, "rsp": stack})
         self.registers["ss"] = ss & 0xFFFF
-        self._is_machine_frame = True
+        self.machine_frame = address & U64_MASK
 
     def _word(self, address: int) -> int:
         value = self._memory.u64_optional(address & U64_MASK)
@@ -175,10 +176,11 @@ class UnwindFrame:
 
     def caller(self) -> Tuple[Dict[str, int], bool]:
         """The registers that are left, and whether a machine frame gave them; else the return address is popped."""
-        if not self._is_machine_frame:
+        is_machine_frame = self.machine_frame is not None
+        if not is_machine_frame:
             self.registers["rip"] = self._word(self.registers["rsp"])
             self.release(8)
         kept = {name: value for name, value in self.registers.items() if name in _KEPT}
-        if self._is_machine_frame:
+        if is_machine_frame:
             kept["efl"] = self.registers["efl"]
-        return kept, self._is_machine_frame
+        return kept, is_machine_frame

@@ -38,6 +38,8 @@ class Place(NamedTuple):
     registers: Dict[str, int]
     #: Whether a trap or an interrupt came at the instruction, so that it called nothing.
     is_interrupted: bool = False
+    #: Then the virtual address where the processor pushed rip, where that is known.
+    machine_frame: Optional[int] = None
 
 
 class _Frame:
@@ -87,7 +89,7 @@ class X64Walk:
             if is_end or place in seen:
                 return
             seen.add(place)
-            yield Place(*place, UNWOUND, registers, unwound.is_machine_frame)
+            yield Place(*place, UNWOUND, registers, unwound.is_machine_frame, unwound.machine_frame)
             at = _Frame(registers, not unwound.is_machine_frame)
             is_outside = registers["rip"] < _KERNEL and self._target.module_at(registers["rip"]) is None
             if is_outside and self._called_nowhere(at) is None:

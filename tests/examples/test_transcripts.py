@@ -30,6 +30,12 @@ FACTS = {
     "dps": "dq",
     ".process": "r",
     ".thread": "r",
+    ".trap": "r",
+    ".cxr": "r",
+    ".exr": "r",
+    "rM": "r",
+    **dict.fromkeys(("kn", "kf", "kc", "kv", "kpL", ".frame", "dv"), "k"),
+    "uf": "u",
 }
 #: Commands of the transcripts that dumpkit does not have.
 ONLY_THE_ENGINES = {"!dh"}
@@ -54,6 +60,13 @@ DIFFERENCES = (
         r".* TestDriver   \(private pdb symbols\)  symbols",
         "the engine calls a PDB private that has variables, dumpkit one that was not stripped",
     ),
+    Difference(
+        (4,),
+        "uf",
+        r"Flow analysis was incomplete|$",
+        r"$|  TestDriver!FileCreationThread\+0x16a |    call to nt!ZwWriteFile ",
+        "the engine loses an instruction of which a minidump holds a part, dumpkit reads the rest from the image",
+    ),
     Difference((4,), "dq", r"fffff802`", r"fffff802`\S{8}  \?{8}`\?{8}$", _FROM_THE_STORE),
 )
 
@@ -65,8 +78,8 @@ def as_compared(command: str, lines: List[str]) -> List[str]:
     transcripts is older.
     """
     kept = [line.rstrip() for line in without_paths(lines) if line.strip()]
-    if command.split()[0] == "k":
-        kept = [re.sub(r"^(RetAddr|\S{17} \S{17}|Child-SP {10}RetAddr) +", r"\1 ", line) for line in kept]
+    if FACTS.get(command.split()[0]) == "k":
+        kept = [re.sub(r"((?:^|Child-SP {10})RetAddr|\S{17} \S{17}) +(?=\S)", r"\1 ", line) for line in kept]
     return kept
 
 

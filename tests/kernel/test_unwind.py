@@ -39,7 +39,7 @@ def frames_of(unwinder: Unwinder, frames: List[Expected]) -> List[Expected]:
     found = [first]
     has_called = False
     for frame in frames[1:]:
-        registers, is_machine_frame = unwinder.unwind(registers, has_called)
+        registers, is_machine_frame, _ = unwinder.unwind(registers, has_called)
         has_called = not is_machine_frame
         kept = {name: registers[name] for name in SAVED}
         found.append(Expected(frame.name, registers["rip"], registers["rsp"], kept))
@@ -102,7 +102,7 @@ def _is_saved(name: str, function: Function) -> bool:
     ids=str,
 )
 def test_each_operation_of_a_prologue_is_undone(operations: List[Operation]) -> None:
-    registers, is_machine_frame = called(*operations)
+    registers, is_machine_frame, _ = called(*operations)
     assert (registers["rip"], registers["rsp"]) == (CALLER, TOP)
     assert {name: registers[name] for name in SAVED} == START
     assert not is_machine_frame

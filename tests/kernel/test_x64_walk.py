@@ -177,3 +177,25 @@ def test_a_leftover_that_seems_to_end_the_stack_does_not_hide_what_lies_above() 
 
 def _found(frames: Sequence[Frame]) -> List[Tuple[int, int, str]]:
     return [(frame.instruction_pointer, frame.stack_pointer, frame.found_by) for frame in frames[1:]]
+
+
+def test_a_handler_that_saved_a_trap_frame_says_where_it_is() -> None:
+    image = new_image("one.sys", BASE)
+    inner = image.function("Inner", frame_code(0x28, size=0x60))
+    # An error code, and below it what a trap frame holds above its home space.
+    trap = image.function("Trap", Code().prologue(MachineFrame(True), Alloc(0x190)).nop_to(0x40).epilogue())
+    stack = CallStack(TOP, {})
+    stack.call(inner)
+    before = stack.pointer
+    stack.trap(trap, place(image, inner, 0x30))
+    frame = (before & ~0xF) - 5 * 8 - 0x168
+    words = {**dict.fromkeys(range(frame, frame + 400, 8), 0), **stack.words, frame + 0x30: 0x1234}
+    first = Expected("Trap", place(image, trap, 0x30), stack.pointer, {})
+    frames = walk(ImageTarget([image], words), first)
+    assert [each.trap_frame for each in frames] == [frame, None]
+    assert frames[1].context.values["rax"] == 0x1234
+    # A system service saves what it likes of the registers that a call may change.
+    words[frame + 0x28] = 2 << 24
+    frames = walk(ImageTarget([image], words), first)
+    assert frames[0].trap_frame == frame
+    assert "rax" not in frames[1].context.values
