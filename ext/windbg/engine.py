@@ -17,6 +17,8 @@ _UPPER_HALF = 1 << 63
 
 #: `.dumpdebug`: "NumberProcessors    00000006", "KdDebuggerDataBlock fffff802`04c00b20".
 _HEADER_FIELD = re.compile(r"^ *(\w+) +([0-9a-f`]+) *$", re.MULTILINE)
+#: `.dumpdebug` of a minidump: "  fffff804`7c62a7a0 - fffff804`7c62a83b at offset 000206a8".
+_BLOCK = re.compile(r"^ +([0-9a-f`]{17}) - [0-9a-f`]{17} at offset", re.MULTILINE)
 #: `||`: ".  0 64-bit Kernel bitmap dump: C:\\MEMORY.DMP".
 _SYSTEM = re.compile(r"^\. +\d+ (.*?)(?:: (.*))?$", re.MULTILINE)
 
@@ -168,6 +170,15 @@ class Engine:
             return {}
         text = self.command_optional(".dumpdebug")
         return {name: address_of_text(value) for name, value in _HEADER_FIELD.findall(text)}
+
+    def block_starts(self) -> List[int]:
+        """Where the blocks of a minidump's memory begin: virtual addresses, in no order."""
+        found: List[Optional[int]] = [
+            address_of_text(start) for start in _BLOCK.findall(self.command_optional(".dumpdebug"))
+        ]
+        header = self.header()
+        found += [header.get("TopOfStack"), header.get("KdDebuggerDataBlock"), self.thread, self.process]
+        return [start for start in found if start]
 
     def bugcheck(self) -> Optional[Tuple[int, Tuple[int, int, int, int]]]:
         """The stop code and its arguments, or None where the engine has none."""

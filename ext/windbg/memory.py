@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from bisect import bisect_right
+from typing import Dict, List, Optional
 
 from dumpkit.kernel.paging import PagingScheme, VirtualMemory
 from dumpkit.memory import PAGE_SIZE, AddressSpace
@@ -68,6 +69,33 @@ class EngineMemory(AddressSpace):
         if self.read_prefix(address, 1):
             return "readable"
         return f"page {address >> 12:x} not in the dump" if self._physical else "not in this triage dump"
+
+
+class EngineTriageMemory(EngineMemory):
+    """The memory of a minidump. The engine lists its blocks, so that a search need not try every page."""
+
+    #: Ranges up to this size are tried page by page too: the engine may have images that no block holds.
+    _TRIED = 1 << 26
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._starts: Optional[List[int]] = None
+
+    def next_readable(self, address: int, limit: int) -> Optional[int]:
+        if address >= limit:
+            return None
+        if self.read_prefix(address, 1):
+            return address
+        if self._starts is None:
+            self._starts = sorted(set(self._engine.block_starts()))
+        index = bisect_right(self._starts, address)
+        found = self._starts[index] if index < len(self._starts) and self._starts[index] < limit else None
+        end = found if found is not None else limit
+        if end - address <= self._TRIED:
+            page = super().next_readable((address | PAGE_SIZE - 1) + 1, end)
+            if page is not None:
+                return page
+        return found
 
 
 class EngineVirtualMemory(VirtualMemory):

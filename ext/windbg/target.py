@@ -16,7 +16,7 @@ from dumpkit.memory import AddressSpace
 from dumpkit.registers import BY_MACHINE, X64, Context
 from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, UnloadedModule
 from dumpkit.windbg.engine import Engine, address_of_text
-from dumpkit.windbg.memory import EngineMemory, EngineVirtualMemory
+from dumpkit.windbg.memory import EngineMemory, EngineTriageMemory, EngineVirtualMemory
 from dumpkit.windbg.times import refined, session_filetime, uptime_units
 
 if TYPE_CHECKING:
@@ -66,8 +66,11 @@ class PykdTarget(KernelTarget):
         self.name = path if path is not None else system
         self._header = engine.header()
         self.physical: Optional[AddressSpace] = None
-        self.memory: AddressSpace = EngineMemory(engine)
-        if not (engine.is_dump and engine.is_triage):
+        self.memory: AddressSpace
+        if engine.is_dump and engine.is_triage:
+            self.memory = EngineTriageMemory(engine)
+        else:
+            self.memory = EngineMemory(engine)
             self._walk_pages()
         self._symbols: Optional[Symbols] = None
         self._image_search: Optional[SymbolSearch] = None

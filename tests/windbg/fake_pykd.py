@@ -94,6 +94,12 @@ class FakePykd(ModuleType):
     def getCurrentThreadId(self) -> int:
         return 0
 
+    def getImplicitThread(self) -> int:
+        raise DbgException("no thread")
+
+    def getImplicitProcess(self) -> int:
+        raise DbgException("no process")
+
     def getModulesList(self) -> List[Any]:
         return self.modules
 

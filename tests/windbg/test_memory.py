@@ -54,6 +54,30 @@ def test_addresses_wrap_at_the_end_of_memory(pykd: FakePykd) -> None:
     assert memory().read_prefix(0xFFFFFFFF_FFFFFFFE, 4) == b"eess"
 
 
+def test_a_minidumps_blocks_are_found_however_far_apart(pykd: FakePykd) -> None:
+    from dumpkit.windbg.engine import Engine
+    from dumpkit.windbg.memory import EngineTriageMemory
+
+    far = BASE + 0x40_0000_0123
+    pykd.put(BASE + 0x10, b"near")
+    pykd.put(far, b"far")
+    pykd.commands[".dumpdebug"] = "".join(
+        f"  {start >> 32:08x}`{start & 0xFFFFFFFF:08x} - {start >> 32:08x}`{start & 0xFFFFFFFF:08x} at offset 000206a8\n"
+        for start in (far, BASE + 0x10)
+    )
+    read = EngineTriageMemory(Engine())
+    assert list(read.extents(BASE, 0x80_0000_0000)) == [(BASE + 0x10, b"near"), (far, b"far")]
+    assert read.next_readable(far + 3, BASE + 0x80_0000_0000) is None
+
+
+def test_pages_that_no_block_holds_are_found_in_a_small_range(pykd: FakePykd) -> None:
+    from dumpkit.windbg.engine import Engine
+    from dumpkit.windbg.memory import EngineTriageMemory
+
+    pykd.put(BASE + 0x3000, bytes(0x1000))
+    assert EngineTriageMemory(Engine()).next_readable(BASE, BASE + 0x10000) == BASE + 0x3000
+
+
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9])
 def test_sizes_that_are_no_words_are_read_too(pykd: FakePykd, size: int) -> None:
     from dumpkit.windbg.engine import Engine
