@@ -7,6 +7,7 @@ from typing import Iterator, Tuple
 from dumpkit.commands.thread_row import RowMaker, ThreadRow, problem_lines, thread_table
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.ready_queues import ScheduledThreads, ready_threads, running_threads, standby_threads
+from dumpkit.kernel.thread import Thread
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import command
@@ -63,7 +64,17 @@ def running(session: Session) -> ThreadTable:
 
     Time is how long the thread has run. us -cpu shows the stacks of these threads.
     """
-    return _table(running_threads(session.dump))
+    table = _table(running_threads(session.dump))
+    return ThreadTable(tuple(_as_running(session, row) for row in table.threads), table.problems)
+
+
+def _as_running(session: Session, row: ThreadRow) -> ThreadRow:
+    """A row whose state, where it cannot be read, is told by the processor."""
+    if row.state is not None:
+        return row
+    facts = {name: getattr(row, name) for name in row._fields}
+    facts.update(state="Running", next_processor=Thread(session.dump, row.thread).processor())
+    return ThreadRow(**facts)
 
 
 @command("ready", category="Kernel", summary="The threads that are queued for a processor", render=ready_lines)

@@ -77,7 +77,10 @@ def _count_cell(row: ProcessRow, field: str, filter: str) -> Line:
     if row.threads is None:
         return UNKNOWN
     count = getattr(row.threads, field)
-    return (Span(str(count), None, f"lt {row.process:x} {filter}"),) if count else "."
+    if count:
+        return (Span(str(count), None, f"lt {row.process:x} {filter}"),)
+    # None of those that could be read is not none.
+    return UNKNOWN if row.threads.unread else "."
 
 
 def _size(value: Optional[int], zero: str = "") -> str:
@@ -220,11 +223,12 @@ class _RowMaker:
         walk = self._gaps.read(what, process.threads)
         if walk is None:
             return None
-        counts, problems = count_threads(walk)
-        for problem in problems:
-            self._gaps.add(what, problem)
+        counts, unread = count_threads(walk)
+        for thread, error in unread:
+            self._gaps.add(f"thread {thread.address:016x}", error)
         if not walk.complete:
             self._gaps.add(what, walk.ended)
+            counts = counts._replace(unread=counts.unread + 1)
         return counts
 
     def _command_line(self, process: Process) -> Optional[str]:

@@ -21,6 +21,8 @@ class ThreadCounts(NamedTuple):
     """Numbers of threads; one may be in several."""
 
     total: int
+    #: Threads of which nothing is known.
+    unread: int
     suspended: int
     running: int
     ready: int
@@ -42,10 +44,10 @@ _BY_REASON: Dict[str, str] = {
 }
 
 
-def count_threads(threads: Iterable[Thread]) -> Tuple[ThreadCounts, List[str]]:
-    """The counts, and what could not be read, as clauses. Raises SymbolError."""
+def count_threads(threads: Iterable[Thread]) -> Tuple[ThreadCounts, List[Tuple[Thread, DumpkitError]]]:
+    """The counts, and the threads that could not be read, each with the reason."""
     found = dict.fromkeys(ThreadCounts._fields, 0)
-    problems: List[str] = []
+    unread: List[Tuple[Thread, DumpkitError]] = []
     for thread in threads:
         found["total"] += 1
         try:
@@ -61,5 +63,6 @@ def count_threads(threads: Iterable[Thread]) -> Tuple[ThreadCounts, List[str]]:
             found["user_time"] += thread.user_time
             found["kernel_time"] += thread.kernel_time
         except DumpkitError as error:
-            problems.append(f"thread {thread.address:016x}: {error}")
-    return ThreadCounts(**found), problems
+            unread.append((thread, error))
+    found["unread"] = len(unread)
+    return ThreadCounts(**found), unread

@@ -121,6 +121,14 @@ def test_a_processor_that_is_missing_costs_its_row_only(tmp_path: Path) -> None:
     assert lines[-1].startswith("the thread of processor 1: ")
 
 
+def test_a_thread_that_cannot_be_read_is_running_all_the_same(tmp_path: Path) -> None:
+    made = with_queues(19041)
+    drop_page(made.machine, made.threads["runner"].at("Tcb.State"))
+    lines = run_lines(session_for(made.machine, made.symbols(), tmp_path), "running")
+    assert f"{made.threads['runner'].address:016x}" in lines[2]
+    assert " Running " in lines[2]
+
+
 @needs_shared
 def test_a_triage_dump_shows_its_thread_and_says_what_is_missing() -> None:
     lines = run_lines(session_of("triage_x64"), "running")

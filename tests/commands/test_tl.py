@@ -13,7 +13,7 @@ from dumpkit.output import data, dml
 from dumpkit.sizes import short_size
 
 from tests.forge.process import add_process
-from tests.forged_session import session_for
+from tests.forged_session import drop_page, session_for
 from tests.kernel.thread_machines import Lab
 from tests.running import run, run_lines, session_of
 from tests.shared import needs_shared
@@ -137,6 +137,14 @@ def test_a_list_of_processes_that_loops_ends_and_is_named(tmp_path: Path) -> Non
     lines = run_lines(session_for(made.machine, made.symbols(), tmp_path), "tl")
     assert any("a_very_long_name" in line for line in lines)
     assert lines[-1] == f"the end of the list of processes: the list loops at {link:016x}"
+
+
+def test_counts_of_threads_that_cannot_be_read_are_not_called_none(tmp_path: Path) -> None:
+    made = with_processes(19041)
+    drop_page(made.machine, made.threads["user"].at("Tcb.State"))
+    lines = run_lines(session_for(made.machine, made.symbols(), tmp_path), "tl -t a_very")
+    assert lines[2].split()[4:] == ["?"] * 7
+    assert lines[-1].startswith("thread ") or "the threads of process" in lines[-1]
 
 
 @pytest.mark.parametrize(
