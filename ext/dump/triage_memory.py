@@ -30,10 +30,10 @@ class TriageMemory(AddressSpace):
 
     def _index(self) -> None:
         assert self._list_extents is not None
-        for start, end, offset in disjoint(self._list_extents()):
-            self._starts.append(start)
-            self._ends.append(end)
-            self._deltas.append(offset - start)
+        extents = disjoint(self._list_extents())
+        self._starts = [start for start, _, _ in extents]
+        self._ends = [end for _, end, _ in extents]
+        self._deltas = [offset - start for start, _, offset in extents]
         self._list_extents = None
 
     @property
@@ -89,17 +89,23 @@ class TriageMemory(AddressSpace):
 
 def disjoint(extents: Sequence[Extent]) -> List[Extent]:
     """The extents cut so that none overlaps another, ascending: each byte comes from the first that holds it."""
-    order = sorted(range(len(extents)), key=lambda i: extents[i].start)
+    starts = [extent.start for extent in extents]
     result: List[Extent] = []
     cluster: List[int] = []
     covered = 0
-    for i in order:
+    for i in sorted(range(len(extents)), key=starts.__getitem__):
         start, end, _ = extents[i]
-        if start >= covered and cluster:
+        if start < covered:
+            cluster.append(i)
+            covered = max(covered, end)
+            continue
+        # Nearly all of a dump's thousands of extents stand alone.
+        if len(cluster) == 1:
+            result.append(extents[cluster[0]])
+        elif cluster:
             _add_cluster(result, extents, cluster)
-            cluster = []
-        cluster.append(i)
-        covered = max(covered, end)
+        cluster = [i]
+        covered = end
     if cluster:
         _add_cluster(result, extents, cluster)
     return result
@@ -107,9 +113,6 @@ def disjoint(extents: Sequence[Extent]) -> List[Extent]:
 
 def _add_cluster(result: List[Extent], extents: Sequence[Extent], cluster: Sequence[int]) -> None:
     """Add a group of extents, ascending by start, of which each overlaps one before it."""
-    if len(cluster) == 1:
-        result.append(extents[cluster[0]])
-        return
     # A sweep over the places where extents begin: on the heap lie those that reach beyond, the first one on top.
     reaching: List[Tuple[int, int]] = []
     position = extents[cluster[0]].start
