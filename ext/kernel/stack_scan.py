@@ -31,6 +31,8 @@ _HEADERS = 0x1000
 STACK_LIMIT = 0x20000
 #: How far above its machine frame a trap's own call may have pushed its return address (sizeof KTRAP_FRAME at least).
 _TRAP_FRAME = 0x200
+#: KTRAP_FRAME.Rip (ntddk.h, AMD64): where the machine frame begins in a trap frame.
+_TRAP_RIP = 0x168
 #: Links in a row that make a frame certain.
 _SURE = 3
 #: Instructions that are looked at to tell code from data.
@@ -147,7 +149,29 @@ class StackScanner:
         # The code behind a call that never returns is another function's, so what another candidate's code
         # leads to is not refuted by its own.
         confirmed = {candidate.link.stack_pointer for candidate in found if candidate.link is not None}
-        return [one for one in found if not one.is_refuted or one.stack_pointer in confirmed]
+        found = [one for one in found if not one.is_refuted or one.stack_pointer in confirmed]
+        return self._without_trapped(found, words, start)
+
+    def _without_trapped(self, found: List[Candidate], words: Sequence[int], start: int) -> List[Candidate]:
+        """Candidates without those inside a trap frame: between a handler's return address, pushed right below it, and
+        the machine frame that ends it. Saved registers and what an earlier call left in the gaps look like calls there.
+
+        What was trapped is a candidate, too, where its rip is in no module.
+        """
+        known = {one.slot for one in found}
+        traps: List[int] = []
+        for one in list(found):
+            slot = one.stack_pointer + _TRAP_RIP
+            index = (slot - start) // 8
+            if one.is_machine_frame or not _is_machine_frame(words[index : index + 5], slot):
+                continue
+            traps.append(one.stack_pointer)
+            if slot not in known and words[index] >> 47:
+                found.append(self._machine_frame(slot, words[index], words[index + 3]))
+        if not traps:
+            return found
+        outside = [one for one in found if not any(trap <= one.slot < trap + _TRAP_RIP for trap in traps)]
+        return sorted(outside, key=lambda one: one.slot)
 
     def _code_bounds(self) -> Tuple[int, int]:
         """Virtual addresses that every module lies between."""

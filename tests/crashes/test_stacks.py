@@ -126,3 +126,24 @@ def test_the_source_line_is_that_of_the_innermost_inlined_function(tmp_path: Pat
 def test_the_rows_of_a_stack_through_user_mode_are_shown_once(tmp_path: Path) -> None:
     lines = shown(system_call(), tmp_path, "analyze -v")
     assert sum("0x00007ff8`aabbccdd" in line for line in lines) == 1
+
+
+def test_what_a_trap_frame_keeps_of_earlier_calls_is_no_frame(tmp_path: Path) -> None:
+    """A minidump without images: the stack is scanned, and a return address lies in the trap frame's gaps."""
+    world = CrashWorld(19041)
+    for name in ("bad!Worker", "bad!Touch", "bad!Earlier"):
+        # jmp rax: where the code goes on cannot be told.
+        world.function(name, "c7000000000090", behind="ffe0")
+    machine = world.open()
+    world.enter([*SYSTEM_THREAD, "bad!Worker", "bad!Touch"])
+    instruction = world.address("bad!Touch") + 4
+    trap = world.trap("nt!KiPageFault", instruction)
+    machine.put_u64(trap.address + 0x78, world.scene.return_into("bad!Earlier"))
+    world.enter(["nt!KiBugCheckDispatch"])
+    world.die(0xD1, 0x10, 2, 1, instruction)
+    lines = shown(world, tmp_path, "k", dump_type=4)
+    earlier = f"bad+0x{world.scene.return_into('bad!Earlier') - world.scene.images['bad'].base:x}"
+    touched = f"bad+0x{instruction - world.scene.images['bad'].base:x}"
+    assert not any(f" {earlier} " in f"{line} " for line in lines)
+    at = next(number for number, line in enumerate(lines) if f" {touched} " in f"{line} ")
+    assert " nt!KiPageFault+0x40" in lines[at - 1]
