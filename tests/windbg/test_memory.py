@@ -61,10 +61,8 @@ def test_a_minidumps_blocks_are_found_however_far_apart(pykd: FakePykd) -> None:
     far = BASE + 0x40_0000_0123
     pykd.put(BASE + 0x10, b"near")
     pykd.put(far, b"far")
-    pykd.commands[".dumpdebug"] = "".join(
-        f"  {start >> 32:08x}`{start & 0xFFFFFFFF:08x} - {start >> 32:08x}`{start & 0xFFFFFFFF:08x} at offset 000206a8\n"
-        for start in (far, BASE + 0x10)
-    )
+    starts = (f"{start >> 32:08x}`{start & 0xFFFFFFFF:08x}" for start in (far, BASE + 0x10))
+    pykd.commands[".dumpdebug"] = "".join(f"  {start} - {start} at offset 000206a8\n" for start in starts)
     read = EngineTriageMemory(Engine())
     assert list(read.extents(BASE, 0x80_0000_0000)) == [(BASE + 0x10, b"near"), (far, b"far")]
     assert read.next_readable(far + 3, BASE + 0x80_0000_0000) is None
