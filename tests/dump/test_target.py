@@ -281,10 +281,19 @@ def test_a_stop_code_of_zero_without_arguments_is_no_bugcheck(opened: OpenBytes)
 
 
 def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing.dmp", tmp_path):
-        with pytest.raises(DumpkitError, match="Could not open dump file") as caught:
-            open_dump(str(path))
-        assert "\n" not in str(caught.value)
+    with pytest.raises(DumpkitError, match="Could not open dump file") as caught:
+        open_dump(str(tmp_path / "missing.dmp"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_stands_for_the_only_dump_in_it(tmp_path: Path) -> None:
+    with pytest.raises(DumpkitError, match=r"is a folder with 0 files named \*\.dmp; name the dump itself"):
+        open_dump(str(tmp_path))
+    (tmp_path / "made.dmp").write_bytes(TriageFile().build())
+    assert open_dump(str(tmp_path)).name == str(tmp_path / "made.dmp")
+    (tmp_path / "other.DMP").write_bytes(b"")
+    with pytest.raises(DumpkitError, match="is a folder with 2 files"):
+        open_dump(str(tmp_path))
 
 
 def test_an_empty_file_is_refused(opened: OpenBytes) -> None:
