@@ -481,6 +481,9 @@ def _allocation_lines(words: str, found: PoolAllocation) -> Iterator[Line]:
 
 def _request_lines(found: RequestFacts) -> Iterator[Line]:
     link = Span(f"{found.address:016x}", "address", f"!irp {found.address:x}")
+    if found.major == "N/A":
+        yield ("Request: ", link, " is at none of its stack locations: completed, or not sent")
+        return
     what = found.major if found.minor == "N/A" else f"{found.major}, {found.minor}"
     yield ("Request: ", link, f" is {what}; it is with {found.driver or 'no driver that can be named'}")
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld, analysed, shown
 from tests.forge.assembly import Code
+from tests.forge.io import StackLocation, add_device, add_driver, add_irp
 from tests.forge.processor import context_record
 from tests.forge.scene import Place
 from tests.forge.stack import KernelStack
@@ -165,3 +166,19 @@ def test_a_culprit_that_a_scan_found_is_said_to_be_uncertain(tmp_path: Path) -> 
     lines = shown(world, tmp_path, "analyze", dump_type=4)
     assert any(line.startswith("SYMBOL_NAME:  bad") for line in lines)
     assert any(line.startswith("Not certain: SYMBOL_NAME: a scan") for line in lines)
+
+
+def test_a_request_that_is_completed_is_said_to_be_with_nobody(tmp_path: Path) -> None:
+    world = CrashWorld(22000)
+    for name in ("nt!IofCompleteRequest", "nt!IopInvalidDeviceRequest", "bad!Complete"):
+        world.function(name)
+    machine = world.open()
+    image, objects = world.scene.images["bad"], world.scene.objects
+    default = world.address("nt!IopInvalidDeviceRequest")
+    driver = add_driver(machine, objects, "\\Driver\\bad", image.base, image.size, {}, default)
+    request = add_irp(machine, None, [StackLocation(3, add_device(machine, objects, driver, 0x22, "Bad"))], 2)
+    world.enter([*SYSTEM_THREAD, "bad!Complete", "nt!IofCompleteRequest"])
+    world.die(0x44, request.address, 0x1D68)
+    lines = shown(world, tmp_path, "analyze")
+    assert f"Request: {request.address:016x} is at none of its stack locations: completed, or not sent" in lines
+    assert "FAILURE_BUCKET_ID:  0x44_bad!Complete" in lines

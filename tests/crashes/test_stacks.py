@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from dumpkit.dump import open_dump
 
 from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld, analysed, shown
@@ -12,7 +13,8 @@ from tests.forge.pdb import Pdb
 from tests.forge.process import add_process
 from tests.forge.program import InlineSite
 from tests.forge.stack import KernelStack
-from tests.running import run_lines, session_on
+from tests.running import run, run_lines, session_of, session_on
+from tests.shared import needs_shared
 
 
 def system_call() -> CrashWorld:
@@ -147,3 +149,13 @@ def test_what_a_trap_frame_keeps_of_earlier_calls_is_no_frame(tmp_path: Path) ->
     assert not any(f" {earlier} " in f"{line} " for line in lines)
     at = next(number for number, line in enumerate(lines) if f" {touched} " in f"{line} ")
     assert " nt!KiPageFault+0x40" in lines[at - 1]
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "handler", "trapped"),
+    [("rts_d1", "nt+0x40dd78", "ks+0x1ae9"), ("100623-6156-01", "nt+0x40b7d8", "0xffffe78f`90345f71")],
+)
+def test_a_scanned_stack_goes_from_the_handler_to_what_was_trapped(name: str, handler: str, trapped: str) -> None:
+    sites = [frame.call_site for frame in run(session_of(name), "k").frames]
+    assert sites[sites.index(handler) + 1] == trapped
