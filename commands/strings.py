@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, Iterator, Optional
+from array import array
+from functools import partial
+from itertools import compress
+from sys import byteorder
+from typing import Callable, Iterable, Iterator, Optional, Sequence
 
 from dumpkit.commands.imports import chosen_module
 from dumpkit.errors import CommandError
 from dumpkit.expression import parse_range
+from dumpkit.forked import in_order
 from dumpkit.kernel.strings import (
     SHORTEST,
+    SLICE,
     FoundString,
+    Part,
     Piece,
     StringSearch,
     memory_pieces,
     module_pieces,
+    slices,
     unread,
 )
 from dumpkit.output import Hex, Line, Span
@@ -38,52 +46,44 @@ class Strings(Record):
     strings: Iterable[FoundString]
     #: Why none of the range can be read, where that is so.
     problem: Optional[str] = None
-
-
-class _Pages(Dict[int, str]):
-    """The digits of addresses but their last three, by page: formatting them anew for each string would cost most."""
-
-    def __missing__(self, page: int) -> str:
-        self.clear()
-        digits = self[page] = f"{page:013x}"
-        return digits
-
-
-#: Characters before the text of a line.
-_BEFORE = 17
-
-
-def _tidied(line: str) -> Iterator[str]:
-    """The lines of one with white space at its end or line ends in it, none where there is nothing else.
-
-    A carriage return that begins no line end is shown as \\r, one that does as a line of its own.
-    """
-    line = line.rstrip()
-    if len(line) > _BEFORE:
-        yield from line.replace("\r\n", "\n\n").replace("\r", "\\r").split("\n")
+    #: The searches of its parts, for those who show all of them.
+    _parts: Sequence[StringSearch] = ()
 
 
 def strings_lines(result: Strings) -> Iterator[Line]:
     if result.problem is not None:
         yield (Span(f"Nothing of it can be read: {result.problem}", "warning"),)
-    search = result.strings
-    assert isinstance(search, StringSearch)
-    pages = _Pages()
-    last = [f"{offset:03x} " for offset in range(0x1000)]
-    for part in search.parts():
-        if part.wide or part.signatures:
-            lines = [pages[address >> 12] + last[address & 0xFFF] + text for address, text in part.places()]
-        else:
-            base, text = part.base, part.text
-            lines = [
-                pages[(address := base + run.start()) >> 12] + last[address & 0xFFF] + text[run.start() : run.end()]
-                for run in part.runs
-            ]
-        for line in lines:
-            if line.isprintable() and line[-1] != " ":
-                yield line
-            else:
-                yield from _tidied(line)
+    parts = result._parts
+    for text in in_order(lambda number: "".join(map(_text, parts[number].parts())).encode(), len(parts)):
+        if text:
+            yield from text[:-1].decode().split("\n")
+
+
+def _text(part: Part) -> str:
+    """The lines of a part of memory, made together: a loop over hundreds of thousands would take twice as long.
+
+    White space at the end of a string is left out, a line end in it begins a new line. A carriage return that
+    begins no line end is shown as \\r, one that does as a line of its own.
+    """
+    addresses, texts = part.addresses, part.texts
+    if part.wide:
+        places = part.places()
+        addresses, texts = [address for address, _ in places], [text for _, text in places]
+    texts = [text.rstrip() for text in texts]
+    if not all(texts):
+        addresses, texts = list(compress(addresses, texts)), list(filter(None, texts))
+    if not texts:
+        return ""
+    numbers = array("Q", addresses)
+    if byteorder == "little":
+        numbers.byteswap()
+    # An address, a space, a text, a line end, and so on.
+    pieces = ["\n"] * (4 * len(texts))
+    pieces[0::4] = numbers.tobytes().hex(" ", 8).split(" ")
+    pieces[1::4] = [" "] * len(texts)
+    pieces[2::4] = texts
+    lines = "".join(pieces)
+    return lines.replace("\r\n", "\n\n").replace("\r", "\\r") if "\r" in lines else lines
 
 
 @command(
@@ -117,25 +117,28 @@ def strings(
     least = _minimum(minimum)
     if ascii and wide:
         raise CommandError("strings: -a and -u exclude each other", _USAGE)
-    pieces: Callable[[], Iterator[Piece]]
+    pieces: Callable[[int, int], Iterator[Piece]]
     problem: Optional[str] = None
     if module is not None:
         if range:
             raise CommandError(f"strings: -m MODULE or a range, not both: '{range}'", _USAGE)
         chosen = chosen_module(session, module, "strings")
         name, start, size = chosen.name, chosen.base, chosen.size
-        pieces = lambda: module_pieces(target, chosen)  # noqa: E731
-        if unread(target, start, size) is not None and target.image(chosen).file is None:
-            problem = target.image(chosen).missing
+        pieces = partial(module_pieces, target, chosen)
+        image, is_missing = target.image(chosen), unread(target, start, size) is not None
+        # The file of a large module is found, or even fetched, here: not by each of the processes that need it.
+        file = image.file if is_missing or size > SLICE else None
+        problem = image.missing if is_missing and file is None else None
     elif range:
         name = None
         start, size = parse_range(range, session.scope, _DEFAULT, 1)
-        pieces = lambda: memory_pieces(target.memory, start, size)  # noqa: E731
+        pieces = partial(memory_pieces, target.memory)
         problem = unread(target, start, size)
     else:
         raise CommandError("strings: MODULE or a range is missing", _USAGE)
-    search = StringSearch(pieces, least, ascii or not wide, wide or not ascii)
-    return Strings(name, Hex(start), Hex(size), least, search, problem)
+    search = partial(StringSearch, minimum=least, ascii=ascii or not wide, wide=wide or not ascii)
+    parts = [search(part) for part in slices(pieces, start, size)]
+    return Strings(name, Hex(start), Hex(size), least, search(partial(pieces, start, size)), problem, parts)
 
 
 def _minimum(text: Optional[str]) -> int:

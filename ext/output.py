@@ -61,6 +61,15 @@ def plain(line: Line) -> str:
     return printable("".join(piece if isinstance(piece, str) else piece.text for piece in line))
 
 
+def _are_shown_as_they_are(lines: Sequence[Line]) -> bool:
+    """Whether lines are plain text without any control character: asked for all together, which is cheaper."""
+    try:
+        return "".join(lines).isprintable()  # type: ignore[arg-type]
+    except TypeError:
+        # One has pieces.
+        return False
+
+
 def ansi(line: Line) -> str:
     """A line with the colours of a terminal."""
     if isinstance(line, str):
@@ -141,10 +150,10 @@ class Output:
 
     def _write(self, lines: Sequence[Line]) -> None:
         show = ansi if self.colour else plain
-        shown = [line if isinstance(line, str) and line.isprintable() else show(line) for line in lines]
-        shown.append("")
+        shown = lines if _are_shown_as_they_are(lines) else [show(line) for line in lines]
         try:
-            self.stream.write("\n".join(shown))
+            # All of them are strings.
+            self.stream.write("\n".join([*shown, ""]))  # type: ignore[list-item]
             if self.log is not None:
                 self.log.write("".join([plain(line) + "\n" for line in lines]))
         except BrokenPipeError:

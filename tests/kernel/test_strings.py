@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import List, Tuple
+from functools import partial
+from typing import Iterator, List, Tuple
+from unittest.mock import patch
 
 import pytest
-from dumpkit.kernel.strings import _CHUNK, _LONGEST, StringSearch
+from dumpkit.kernel import strings
+from dumpkit.kernel.strings import _CHUNK, _LONGEST, StringSearch, slices
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +62,31 @@ def test_a_string_that_never_ends_is_shown_in_parts() -> None:
     texts = found(b"x" * (3 * _LONGEST), size=_LONGEST // 2)
     assert sum(len(text) for _, text in texts) == 3 * _LONGEST
     assert len(texts) < 8
+
+
+def test_a_table_of_strings_with_a_zero_between_them_is_parted_only_there() -> None:
+    names = [f"a_name_of_{number}" for number in range(_LONGEST // 4)]
+    data = "\0".join(names).encode()
+    assert [text for _, text in found(data, _CHUNK)] == names
+
+
+_SLICED = st.lists(st.sampled_from([b"\0", b"A", b"\xff", b"words\0", b"w\0i\0d\0e\0", b"\0" * 30]), max_size=40)
+
+
+@given(_SLICED.map(b"".join), st.integers(3, 60), st.integers(7, 90))
+def test_slices_of_a_range_together_give_what_one_search_gives(data: bytes, size: int, slice: int) -> None:
+    def pieces(start: int, count: int) -> Iterator[Tuple[int, bytes]]:
+        # Every third of the pieces is a hole; the range begins at 100.
+        for number, at in enumerate(range(0, len(data), size)):
+            begin, end = max(at, start - 100), min(at + size, start - 100 + count, len(data))
+            if begin < end and number % 3 < 2:
+                yield 100 + begin, data[begin:end]
+
+    whole = list(StringSearch(partial(pieces, 100, len(data))))
+    with patch.object(strings, "SLICE", slice):
+        parts = slices(pieces, 100, len(data))
+        assert len(parts) == max(-(-len(data) // slice), 1)
+        assert [each for part in parts for each in StringSearch(part)] == whole
 
 
 def test_empty_memory_in_between_ends_what_was_before_it() -> None:
