@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from dumpkit.commands.display_formats import (
     FORMATS,
@@ -17,6 +17,7 @@ from dumpkit.commands.display_formats import (
 from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.expression import read_range
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.registry import Text, command
 from dumpkit.session import Session

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import isfinite
 from struct import unpack
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterator, Optional, Tuple, Union
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record

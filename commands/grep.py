@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterator, List, NamedTuple, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 from dumpkit.arguments import take_word
 from dumpkit.errors import CommandError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Line, plain
 from dumpkit.record import Record
 from dumpkit.registry import Text, command

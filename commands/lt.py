@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.commands.thread_row import RowMaker, ThreadRow, problem_lines, thread_table
 from dumpkit.errors import CommandError, DumpkitError
@@ -11,6 +11,7 @@ from dumpkit.kernel.process import Process, find_process, process_at
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.thread_sweep import ThreadSweep
 from dumpkit.kernel.wait import BLOCKED_REASONS
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Line
 from dumpkit.record import Record
 from dumpkit.registry import Option, Switch, Word, command

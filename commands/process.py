@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.arguments import take_word
 from dumpkit.commands.process_block import ProcessBlock, process_block, process_block_lines
@@ -11,6 +11,7 @@ from dumpkit.commands.thread_block import THREADS, TIMES, WAITS, ThreadBlock, th
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process, find_process, process_at, processes
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.commands.lt import process_id
 from dumpkit.commands.process_row import (
@@ -28,6 +28,7 @@ from dumpkit.kernel.thread_counts import (
 )
 from dumpkit.kernel.thread_sweep import ProcessSweep
 from dumpkit.kernel.wait import BLOCKED_REASONS
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Option, Switch, Word, command

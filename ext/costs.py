@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Dict, NamedTuple
+from typing import Dict
+
+from dumpkit.named_tuple import NamedTuple
 
 MEGABYTE = 1 << 20
 

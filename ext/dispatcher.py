@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.arguments import asks_for_help, read_arguments
 from dumpkit.commands import INDEX
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Line, data
 from dumpkit.registry import REGISTERED, Command
 from dumpkit.session import Session

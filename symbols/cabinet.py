@@ -9,9 +9,10 @@ the caller bounds.
 from __future__ import annotations
 
 from struct import Struct
-from typing import BinaryIO, Callable, Iterator, List, NamedTuple, Optional
+from typing import BinaryIO, Callable, Iterator, List, Optional
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.lzx import LzxDecoder
 
 SIGNATURE = b"MSCF"

@@ -12,10 +12,11 @@ import socket
 import threading
 import time
 from http.client import HTTPException, HTTPResponse
-from typing import Dict, List, NamedTuple, Optional, Tuple, cast
+from typing import Dict, List, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
 from dumpkit.errors import SymbolError
+from dumpkit.named_tuple import NamedTuple
 
 _AGENT = "Microsoft-Symbol-Server/10.0.0.0 (compatible; dumpkit)"
 

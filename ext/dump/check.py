@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from dumpkit.dump.header import DUMP_TYPES, HEADER_SIZE
 from dumpkit.dump.physical_target import PhysicalTarget
@@ -13,6 +13,7 @@ from dumpkit.dump.triage_target import TriageTarget
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processors import MOST_PROCESSORS
 from dumpkit.memory import PAGE_SIZE
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Bugcheck
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.kernel.framework import holds_function_table
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module, Target
 
 #: `jmp qword ptr [rip+x]`, which linkers put between a call and an import, without and with REX.W.

@@ -6,9 +6,10 @@ the queue is singly linked (_KDPC_LIST), before that a LIST_ENTRY (Windows Inter
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, Optional
 
 from dumpkit.errors import MemoryReadError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: Queued DPCs of one processor: a longer queue is damaged.

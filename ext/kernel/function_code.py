@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from dumpkit.code import instruction_at
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.kernel.unwind import Unwinder
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
 from dumpkit.target import Target
 

@@ -9,10 +9,11 @@ Attributes: OBJ_PROTECT_CLOSE, OBJ_INHERIT and OBJ_AUDIT_OBJECT_CLOSE (ntdef.h, 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.memory import PAGE_SIZE, U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import BitfieldType, RecordType
 from dumpkit.target import Target
 

@@ -8,12 +8,13 @@ goes below the level that it was called at.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.irql import HIGH_LEVEL, bugcheck_irql, saved_irql
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Level, Way, exactly, hull, level_name
 from dumpkit.kernel.irql_roots import is_interrupt, is_passage, is_service, is_wait, root_of
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
 from dumpkit.target import Target
 

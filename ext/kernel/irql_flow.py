@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.kernel.call_names import CallNames, Routine
@@ -21,6 +21,7 @@ from dumpkit.kernel.irql_state import Held, Key, State
 from dumpkit.kernel.irql_steps import Steps, decide
 from dumpkit.kernel.unwind import Unwinder
 from dumpkit.module_code import ModuleCode
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: Instructions that one function may take, those of paths that are followed again counted again.

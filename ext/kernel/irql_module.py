@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.kernel.irql import PASSIVE_LEVEL
@@ -22,6 +22,7 @@ from dumpkit.kernel.irql_findings import (
 )
 from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
 from dumpkit.kernel.irql_level import UNKNOWN, Level, Way
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.target import Module, Target

@@ -8,9 +8,10 @@ its two low bits, and with a flag in place of its top bit.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple
+from typing import Any, Iterator, List
 
 from dumpkit.kernel.thread import Thread
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import Array
 
 #: Entries of a thread: six in every Windows so far.

@@ -7,9 +7,10 @@ numbers of pages.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import MemoryReadError, SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.target import Target
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.version_resource import VersionResource, version_resource
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module, Target
 
 MICROSOFT, THIRD_PARTY, UNKNOWN = "Microsoft", "third party", "unknown"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, NamedTuple, Optional
+from typing import Iterable, Iterator, Optional
 
 from dumpkit.kernel.stack import Frame
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 

@@ -6,10 +6,11 @@ the root is what ObpRootDirectoryObject points to.
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Set
+from typing import Iterator, List, Optional, Set
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.object_header import KernelObject
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: Entries of one directory: more are damage.

@@ -12,9 +12,10 @@ and what was before a pointer to the type.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import Record, Space
 from dumpkit.target import Target
 

@@ -10,7 +10,7 @@ the thread that serves it; `evidence` says which. What is left are objects that 
 from __future__ import annotations
 
 from struct import unpack
-from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Set, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.lock_entry import lock_entries
@@ -31,6 +31,7 @@ from dumpkit.kernel.wait import (
     fast_mutex_of,
     wait_blocks,
 )
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 if TYPE_CHECKING:

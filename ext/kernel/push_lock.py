@@ -9,11 +9,12 @@ symbols; it begins with the event that its thread waits for, then come the links
 from __future__ import annotations
 
 from struct import unpack
-from typing import Iterator, NamedTuple, Optional, Set, Tuple
+from typing import Iterator, Optional, Set, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.thread import Thread
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 _LOCKED, _WAITING, _MULTIPLE_SHARED = 1, 2, 8

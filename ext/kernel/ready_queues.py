@@ -8,10 +8,11 @@ kernel's own symbols; the threads are linked by their WaitListEntry or SwapListE
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Iterator, List, Optional, Set, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.thread import Thread
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.target import Target
 

@@ -6,7 +6,7 @@ waits.of(resource)
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.lock_survey import LockSurvey
@@ -15,6 +15,7 @@ from dumpkit.kernel.resource import Resource
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.thread_sweep import ThreadSweep
 from dumpkit.kernel.wait import wait_blocks
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import NamedTuple, Optional
+from typing import Optional
+
+from dumpkit.named_tuple import NamedTuple
 
 _FOLDER = os.path.dirname(__file__)
 _NTSTATUS, _WIN32 = "ntstatus.tsv", "win32_errors.tsv"

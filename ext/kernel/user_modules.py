@@ -6,11 +6,12 @@ kernel's symbols). They lie in the process's own memory, which kernel dumps do n
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.process import Process
 from dumpkit.memory import AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects.lists import ListWalk
 from dumpkit.target import Module
 

@@ -9,11 +9,12 @@ how a thread's blocks and an object's list of waiters cross.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Iterator, List, Optional, Set, Tuple
 
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.thread import THREAD_OBJECT, Thread
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: A thread waits for no more objects at once (MAXIMUM_WAIT_OBJECTS, wdm.h).

@@ -8,11 +8,12 @@ Of a kernel dump's user mode there is one frame, the one that the kernel's stack
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.stack import Frame, walk_stack
 from dumpkit.kernel.thread import Thread
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import Context
 from dumpkit.target import Target
 

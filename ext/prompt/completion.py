@@ -6,10 +6,11 @@ import os
 import re
 from contextlib import suppress
 from itertools import islice
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 from dumpkit.dispatcher import load_all, parse_call
 from dumpkit.errors import CommandError, DumpkitError, RegisterError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import PARTS
 from dumpkit.registry import REGISTERED, Argument, Command, Expression, Option, Switch, Text, Word
 from dumpkit.session import Session

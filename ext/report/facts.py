@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from dumpkit import __version__
 from dumpkit.clock import Zone, moment
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.module_origin import module_origin
 from dumpkit.library import Answer, Dump
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import data
 from dumpkit.report.memory_map import MemoryMap, memory_map
 from dumpkit.target import Module

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: So many equal pieces of the range of physical memory are told apart.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.report.facts import ReportFacts
 
 

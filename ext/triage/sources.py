@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 from dumpkit.errors import DumpkitError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.triage.archives import SIGNATURE_SIZE, Member, archive_kind, members, unpacked
 
 #: Endings that a dump's name has; in a folder, a file so named gets a row even where it is none.

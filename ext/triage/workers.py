@@ -6,8 +6,9 @@ import multiprocessing
 import signal
 from multiprocessing.connection import Connection, wait
 from time import monotonic
-from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.triage.row import Row, bad_row, row_of
 from dumpkit.triage.sources import Source
 

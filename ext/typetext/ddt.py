@@ -5,8 +5,9 @@ Layout: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, NamedTuple, Optional
+from typing import Callable, Iterator, Optional
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import BaseType, BitfieldType, PointerType, RecordType, Type
 from dumpkit.typetext.dump import Scope, TypeDump, TypeText
 from dumpkit.typetext.scalar import base_text, bitfield_text

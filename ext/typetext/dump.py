@@ -10,8 +10,9 @@ displacement, and not +0.
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 from dumpkit.symbols.types import (
     ArrayType,

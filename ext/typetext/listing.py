@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, List, NamedTuple, Sequence
+from typing import Iterator, List, Sequence
 
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.symbol_file import SymbolFile
 from dumpkit.typetext.request import TypeRequest
 

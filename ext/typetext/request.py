@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from dumpkit.errors import CommandError
+from dumpkit.named_tuple import NamedTuple
 
 USAGE = "dt [-abceiorsvy] [module!]name [[-y] field ...] [address] [-l list-field]"
 

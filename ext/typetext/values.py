@@ -8,10 +8,11 @@ read: a value says that it is missing. Everything is decoded when it is asked fo
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 from dumpkit.symbols.types import (
     ArrayType,

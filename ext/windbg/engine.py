@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from struct import pack
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import ExceptionRecord
 from dumpkit.windbg import pykd
 

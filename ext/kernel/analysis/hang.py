@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.process import processes
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait_chain import WaitNode, wait_chain
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 #: No more threads than this are looked at.

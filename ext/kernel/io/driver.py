@@ -5,10 +5,11 @@ Layout: _DRIVER_OBJECT in the kernel's symbols.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.io.public_types import io_type
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ A hash table of _POOL_TRACKER_BIG_PAGES by the allocation's page number. The seg
 from __future__ import annotations
 
 from struct import pack
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import PAGE
 from dumpkit.kernel.pool.header import Field, field
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.target import Target
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Tuple
+
+from dumpkit.named_tuple import NamedTuple
 
 PAGE = 0x1000
 

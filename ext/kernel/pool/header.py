@@ -7,10 +7,11 @@ process ^ ExpPoolQuotaCookie ^ address of the header since Windows 8, where the 
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Optional
 
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import BoundType, MemberError
 from dumpkit.symbols.types import BitfieldType, RecordType
 from dumpkit.target import Target

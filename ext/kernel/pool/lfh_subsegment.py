@@ -7,11 +7,12 @@ BlockBitmap has two bits a block, the lower one set where it is busy. Blocks tha
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import LFH, PAGE, Block
 from dumpkit.kernel.pool.header import PoolHeaders, field
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 _BITS_A_BLOCK = 2

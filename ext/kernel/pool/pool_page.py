@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from dumpkit.kernel.pool.block import PAGE, SPECIAL, Block
 from dumpkit.kernel.system_va import SPECIAL_POOL, SystemVaRegion
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from dumpkit.kernel.pool.classic_pool import Corruption

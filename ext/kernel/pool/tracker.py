@@ -7,10 +7,11 @@ counts of a tag are the sums over all of them; one processor's alone may be belo
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.header import Field, field
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 _MOST_ENTRIES = 1 << 20

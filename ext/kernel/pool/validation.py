@@ -6,7 +6,7 @@ Of a classic page the chain of POOL_HEADERs is checked, of a segment heap's page
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.kernel.pool.block import CLASSIC, PAGE, VS, Block
@@ -14,6 +14,7 @@ from dumpkit.kernel.pool.classic_pool import Corruption
 from dumpkit.kernel.pool.pool_page import PoolPage
 from dumpkit.kernel.pool.pools import Pools
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 
 
 class Fault(NamedTuple):

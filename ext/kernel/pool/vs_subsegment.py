@@ -8,12 +8,13 @@ page behind the two headers.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import PAGE, VS, Block, tag_text
 from dumpkit.kernel.pool.header import PROTECTED, Field, PoolHeaders, field
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 _UNIT = 16
