@@ -47,8 +47,6 @@ class DumpTarget(KernelTarget):
         self.physical: Optional[AddressSpace] = None
         self._symbols: Optional[Symbols] = None
         self._notes: List[str] = []
-        self._modules: Optional[List[Module]] = None
-        self._user_modules: List[Module] = []
         self._unloaded_modules: Optional[List[UnloadedModule]] = None
         self._system: Optional[System] = None
         self._processor: Optional[int] = None
@@ -186,18 +184,6 @@ class DumpTarget(KernelTarget):
             kernel = name_modules(images, self._base_among(images))
             self._modules = sorted([*self._user_modules, *kernel]) if self._user_modules else kernel
         return self._modules
-
-    def use_user_modules(self, modules: Sequence[Module]) -> None:
-        """Count the images of a process's user mode among `modules`; one with a kernel image's name gets its base."""
-        for module in self._user_modules:
-            self.symbols.forget(module)
-        self._user_modules, self._modules = [], None
-        taken = {module.name.lower() for module in self.modules}
-        for module in modules:
-            name = f"{module.name}_{module.base:x}" if module.name.lower() in taken else module.name
-            self._user_modules.append(module._replace(name=name))
-        self._modules = None
-        self.__dict__.pop("_module_bases", None)
 
     def _base_among(self, images: Sequence[LoadedImage]) -> Optional[int]:
         """The base of the kernel: as the debugger data says, or the image that has the list of modules in its data."""

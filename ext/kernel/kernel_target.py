@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processors import Processors
 from dumpkit.registers import Context
-from dumpkit.target import Target
+from dumpkit.target import Module, Target
 
 if TYPE_CHECKING:
     from dumpkit.kernel.debugger_data import DebuggerData
@@ -20,12 +20,14 @@ SINGLE_PROCESSOR = "Can't switch processors on a single processor kernel triage 
 class KernelTarget(Target):
     """A Windows kernel. A subclass says where its debugger data and the rest are; nothing is read unless asked for.
 
-    `_contexts` and `_debugger_data` keep what was read.
+    `_contexts`, `_debugger_data` and `_modules` keep what was read; `_user_modules` belong to `modules`.
     """
 
     def __init__(self) -> None:
         self._debugger_data: Optional[Tuple[Optional[DebuggerData]]] = None
         self._contexts: Dict[int, Context] = {}
+        self._modules: Optional[List[Module]] = None
+        self._user_modules: List[Module] = []
 
     @property
     @abstractmethod
@@ -107,3 +109,15 @@ class KernelTarget(Target):
         except DumpkitError:
             # The special registers are more than a context has to hold.
             return context
+
+    def use_user_modules(self, modules: Sequence[Module]) -> None:
+        """Count the images of a process's user mode among `modules`; one with a kernel image's name gets its base."""
+        for module in self._user_modules:
+            self.symbols.forget(module)
+        self._user_modules, self._modules = [], None
+        taken = {module.name.lower() for module in self.modules}
+        for module in modules:
+            name = f"{module.name}_{module.base:x}" if module.name.lower() in taken else module.name
+            self._user_modules.append(module._replace(name=name))
+        self._modules = None
+        self.__dict__.pop("_module_bases", None)

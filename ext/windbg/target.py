@@ -74,7 +74,6 @@ class PykdTarget(KernelTarget):
             self._walk_pages()
         self._symbols: Optional[Symbols] = None
         self._image_search: Optional[SymbolSearch] = None
-        self._modules: Optional[List[Module]] = None
         self._unloaded: Optional[List[UnloadedModule]] = None
         self._system: Optional[System] = None
         self._version: Optional[str] = None
@@ -178,6 +177,11 @@ class PykdTarget(KernelTarget):
         """The exception that stopped the target, or None where the engine does not say."""
         return self.engine.exception()
 
+    @property
+    def dump_attributes(self) -> Optional[int]:
+        """The header's Attributes; None where it has none, as a live kernel."""
+        return self._header.get("Attributes")
+
     def tagged_data(self, guid: str) -> Optional[bytes]:
         """The data that the dump has under a GUID (lower case, no braces), or None."""
         return self.engine.tagged(guid)
@@ -277,7 +281,7 @@ class PykdTarget(KernelTarget):
                 name = file_name(path)
                 stamp, sum = each.timestamp() & 0xFFFF_FFFF, each.checksum() & 0xFFFF_FFFF
                 found.append(Module(each.begin(), each.size(), each.name(), name, path, stamp, sum))
-            self._modules = sorted(found)
+            self._modules = sorted([*found, *self._user_modules])
         return self._modules
 
     @property

@@ -45,6 +45,7 @@ ARGUMENTS: Dict[str, Tuple[str, ...]] = {
     "u": ("{ip}", "{ip} L3", "nt!KeBugCheckEx L2", "0"),
     "ub": ("{ip}",),
     "uf": ("{ip}", "/c {ip}"),
+    "di": ("", "-v"),
     "analyze": ("", "-v", "-show", "-hang"),
     "t": ("", "{thread}", "-a", "-av {thread}", "-v", "-c", "-raw", "ffff", "0"),
     "thread": ("", "{thread} 6", "{thread} 8", "-p"),
