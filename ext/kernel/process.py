@@ -6,11 +6,13 @@ Windows Internals (part 1, chapter 3) describes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator, Optional, Union
+from functools import partial
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.objects import MemberError
+from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
 
 if TYPE_CHECKING:
@@ -164,32 +166,11 @@ class Process:
         known = (target.system.ps_loaded_module_list,)
         return VirtualMemory(physical, root, paging_scheme(physical, target.architecture.machine, root, known))
 
-    def threads(self) -> ThreadList:
+    def threads(self) -> ListOf[Thread]:
         """Its threads, in the order of its list."""
-        return ThreadList(self)
-
-
-class ThreadList(Iterator["Thread"]):
-    """The threads of a process; `ended` says how the walk ended, as that of a ListWalk does."""
-
-    def __init__(self, process: Process) -> None:
-        self._target = process.target
-        self._walk: ListWalk = _thread_walk(process)
-
-    @property
-    def ended(self) -> Optional[str]:
-        """None while walking, "complete" behind the last thread, else what is wrong with the list, as a clause."""
-        return self._walk.ended
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole list was walked and found sound."""
-        return self._walk.complete
-
-    def __next__(self) -> Thread:
         from dumpkit.kernel.thread import Thread
 
-        return Thread(self._target, next(self._walk).address)
+        return ListOf(_thread_walk(self), partial(Thread, self.target))
 
 
 def _thread_walk(process: Process) -> ListWalk:
@@ -197,29 +178,6 @@ def _thread_walk(process: Process) -> ListWalk:
     if "ThreadListHead" in record:
         return target.list(record.address_of("ThreadListHead"), "_ETHREAD", "ThreadListEntry", MOST_THREADS)
     return target.list(record.address_of("Pcb.ThreadListHead"), "_KTHREAD", "ThreadListEntry", MOST_THREADS)
-
-
-class ProcessList(Iterator[Process]):
-    """The processes of PsActiveProcessHead's list; `ended` says how the walk ended, as that of a ListWalk does."""
-
-    def __init__(self, target: Target) -> None:
-        """Raises SymbolError where PsActiveProcessHead or _EPROCESS is not known."""
-        self._target = target
-        head = target.symbols.address_of("nt!PsActiveProcessHead")
-        self._walk: ListWalk = target.list(head, "_EPROCESS", "ActiveProcessLinks", MOST_PROCESSES)
-
-    @property
-    def ended(self) -> Optional[str]:
-        """None while walking, "complete" behind the last process, else what is wrong with the list, as a clause."""
-        return self._walk.ended
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole list was walked and found sound."""
-        return self._walk.complete
-
-    def __next__(self) -> Process:
-        return Process(self._target, next(self._walk).address)
 
 
 def process_at(target: Target, address: int) -> Process:
@@ -232,9 +190,13 @@ def process_at(target: Target, address: int) -> Process:
     raise DumpkitError(f"{process.address:016x} is no process: its header says that it is another object")
 
 
-def processes(target: Target) -> ProcessList:
-    """The active processes; the idle process is not among them. Raises SymbolError."""
-    return ProcessList(target)
+def processes(target: Target) -> ListOf[Process]:
+    """The active processes, which the idle process is not among.
+
+    Raises SymbolError where PsActiveProcessHead or _EPROCESS is not known.
+    """
+    head = target.symbols.address_of("nt!PsActiveProcessHead")
+    return ListOf(target.list(head, "_EPROCESS", "ActiveProcessLinks", MOST_PROCESSES), partial(Process, target))
 
 
 def idle_process(target: Target) -> Optional[Process]:

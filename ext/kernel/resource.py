@@ -10,10 +10,12 @@ waiters are chained through words on their stacks; before, they wait for a semap
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import U64_MASK
+from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
 
 #: ResourceOwnedExclusive and ResourceNeverExclusive in Flag (wdm.h).
@@ -174,29 +176,11 @@ def _add(found: List[Owner], entry: Any) -> None:
         found.append(Owner(owner & ~_POINTER_BITS, count, owner & _POINTER_BITS != _POINTER_BITS))
 
 
-class ResourceList(Iterator[Resource]):
-    """Every resource (ExpSystemResourcesList); `ended` says how the walk ended, as that of a ListWalk does."""
+def resources(target: Target) -> ListOf[Resource]:
+    """Every executive resource (ExpSystemResourcesList).
 
-    def __init__(self, target: Target) -> None:
-        """Raises SymbolError where the list or _ERESOURCE is not known."""
-        self._target = target
-        head = target.symbols.address_of("nt!ExpSystemResourcesList")
-        self._walk = target.list(head, "_ERESOURCE", "SystemResourcesList", MOST_RESOURCES)
-
-    @property
-    def ended(self) -> Optional[str]:
-        """None while walking, "complete" behind the last resource, else what is wrong with the list, as a clause."""
-        return self._walk.ended
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole list was walked and found sound."""
-        return self._walk.complete
-
-    def __next__(self) -> Resource:
-        return Resource(self._target, next(self._walk).address)
-
-
-def resources(target: Target) -> ResourceList:
-    """Every executive resource. Raises SymbolError."""
-    return ResourceList(target)
+    Raises SymbolError where the list or _ERESOURCE is not known.
+    """
+    head = target.symbols.address_of("nt!ExpSystemResourcesList")
+    walk = target.list(head, "_ERESOURCE", "SystemResourcesList", MOST_RESOURCES)
+    return ListOf(walk, partial(Resource, target))

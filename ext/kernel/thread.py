@@ -12,6 +12,7 @@ from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.process import Process, processes
 from dumpkit.memory import U64_MASK
 from dumpkit.objects import MemberError
+from dumpkit.objects.lists import ListOf
 from dumpkit.registers import X64, Context
 from dumpkit.target import Target
 
@@ -259,9 +260,10 @@ class Thread:
         """The virtual addresses of the IRPs in its list, as far as that can be walked."""
         return list(self.irp_walk())
 
-    def irp_walk(self) -> IrpList:
-        """The virtual addresses of the IRPs in its list; `ended` says how the walk ended."""
-        return IrpList(self)
+    def irp_walk(self) -> ListOf[int]:
+        """The virtual addresses of the IRPs in its list. Raises SymbolError where the symbols lack the list."""
+        head = self.record.address_of("IrpList")
+        return ListOf(self.target.list(head, "_IRP", "ThreadListEntry", MOST_IRPS), int)
 
     # --- Its registers -------------------------------------------------------
 
@@ -319,23 +321,6 @@ class Thread:
         frame = type.at(stack)
         values = {"pc": int(frame.Return), "sp": (stack + type.size) & U64_MASK, "fp": int(frame.Fp)}
         return Context(self.target.architecture, values)
-
-
-class IrpList(Iterator[int]):
-    """The IRPs of a thread by their virtual addresses; `ended` says how the walk ended, as that of a ListWalk does."""
-
-    def __init__(self, thread: Thread) -> None:
-        """Raises SymbolError where the symbols lack the list."""
-        head = thread.record.address_of("IrpList")
-        self._walk = thread.target.list(head, "_IRP", "ThreadListEntry", MOST_IRPS)
-
-    @property
-    def ended(self) -> Optional[str]:
-        """None while walking, "complete" behind the last request, else what is wrong with the list, as a clause."""
-        return self._walk.ended
-
-    def __next__(self) -> int:
-        return next(self._walk).address
 
 
 def _word(words: List[str], value: int) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Iterable, Iterator, List, Optional, Sequence
 
 from dumpkit.errors import DumpkitError, MemoryReadError
-from dumpkit.kernel.process import Process, ProcessList, idle_process, processes
+from dumpkit.kernel.process import Process, idle_process, processes
 from dumpkit.kernel.thread import Thread
+from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
 
 #: No more threads than this are looked at.
@@ -26,7 +27,7 @@ class ProcessSweep(Iterator[Process]):
         """Raises SymbolError where the processes cannot be listed at all."""
         self.problems: List[str] = []
         self._idle = idle_process(target) if with_idle else None
-        self._walk: Optional[ProcessList] = processes(target)
+        self._walk: Optional[ListOf[Process]] = processes(target)
 
     def __next__(self) -> Process:
         if self._idle is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Set, Tuple
+from typing import Callable, Iterator, Optional, Set, Tuple, TypeVar
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import U64_MASK
@@ -11,6 +11,8 @@ from dumpkit.symbols.types import PointerType, RecordType
 
 #: What `ended` says of a list that came back to its head, or to the null link of a singly linked one.
 COMPLETE = "complete"
+
+_Item = TypeVar("_Item")
 
 
 class ListWalk(Iterator[Record]):
@@ -79,6 +81,27 @@ class ListWalk(Iterator[Record]):
         self.ended = reason
         if self._strict:
             raise problem or DumpkitError(f"list at {self._head:016x}: {reason}")
+
+
+class ListOf(Iterator[_Item]):
+    """What the records of a list are to the kernel model: `item` makes each from its record's virtual address."""
+
+    def __init__(self, walk: ListWalk, item: Callable[[int], _Item]) -> None:
+        self._walk = walk
+        self._item = item
+
+    @property
+    def ended(self) -> Optional[str]:
+        """None while walking, COMPLETE behind the last item, else what is wrong with the list, as a clause."""
+        return self._walk.ended
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole list was walked and found sound."""
+        return self._walk.complete
+
+    def __next__(self) -> _Item:
+        return self._item(next(self._walk).address)
 
 
 def _link_of(type: BoundType, member: str, back: bool) -> Tuple[int, int, bool]:
