@@ -393,6 +393,7 @@ def test_a_place_outside_every_section_is_refused():
         pdb.file()
 
 
+@pytest.mark.slow
 @needs_symbols
 @needs_llvm
 def test_every_type_and_name_of_a_kernel_comes_back(tmp_path: Path, dump: Dump, read: Callable[[Pdb], PdbFile]):
