@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import CommandError
@@ -14,17 +13,17 @@ Evaluate = Callable[[str], Tuple[int, str]]
 #: What asks any command for its help.
 HELP_FLAGS = frozenset(("-h", "-?", "-help", "--help", "/?"))
 
-_WORD = re.compile(r'"([^"]*)"?|(\S+)')
-
 
 def take_word(text: str) -> Tuple[Optional[str], str]:
     """The first word of a text, double quotes grouping, and what follows; None where there is none."""
     text = text.lstrip()
-    match = _WORD.match(text)
-    if match is None:
+    if not text:
         return None, ""
-    word = match.group(1) if match.group(1) is not None else match.group(2)
-    return word, text[match.end() :]
+    if text.startswith('"'):
+        word, _, rest = text[1:].partition('"')
+        return word, rest
+    word = text.split(None, 1)[0]
+    return word, text[len(word) :]
 
 
 class _Reader:

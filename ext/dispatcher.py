@@ -17,10 +17,9 @@ from dumpkit.session import Session
 #: Entry points of this group name modules that register commands of third parties.
 ENTRY_POINTS = "dumpkit.commands"
 
-_EXTENSION = re.compile(r"!(?:[A-Za-z]\w*\.)*(\w+|\?)")
-_SIGNS = re.compile(r"\$\$>a<|\$\$><|\$\$<|\$>a<|\$><|\$<|\?\?|\?|~|\|\|?")
-_DOTTED = re.compile(r"\.[A-Za-z_]\w*")
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_EXTENSION = r"!(?:[A-Za-z]\w*\.)*(\w+|\?)"
+_SIGNS = ("$$>a<", "$$><", "$$<", "$>a<", "$><", "$<", "??", "?", "~", "||", "|")
+_NAME = re.compile(r"\.?[A-Za-z_]\w*")
 
 
 _LONGEST_NAME = 32
@@ -104,11 +103,14 @@ def load_entry_points() -> None:
 
 def _name_of(text: str) -> Tuple[str, str]:
     """The name at the start of a command, and the text behind it."""
-    for pattern in (_EXTENSION, _SIGNS, _DOTTED, _NAME):
-        match = pattern.match(text)
-        if match is not None:
-            return (match.group(1) if pattern is _EXTENSION else match.group()), text[match.end() :]
-    return "", text
+    sign = next((sign for sign in _SIGNS if text.startswith(sign)), None)
+    if sign is not None:
+        return sign, text[len(sign) :]
+    if text.startswith("!"):
+        match = re.match(_EXTENSION, text)
+        return (match.group(1), text[match.end() :]) if match is not None else ("", text)
+    match = _NAME.match(text)
+    return (match.group(), text[match.end() :]) if match is not None else ("", text)
 
 
 def parse_call(text: str) -> Call:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import islice
 from typing import Any, Iterable, Iterator, List, Optional, Sequence, TextIO, Union
 
@@ -45,13 +44,13 @@ STYLES = {
 _AT_ONCE = 256
 
 #: What must not reach a terminal from a dump's memory: C0 and C1 controls but tab.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = dict.fromkeys((*range(9), *range(0x0B, 0x20), *range(0x7F, 0xA0)), ".")
 
 
 def printable(text: str) -> str:
     """The text with control characters, which a hostile dump could use on a terminal, shown as dots."""
     # Nearly every line has none, and is asked cheaply.
-    return text if text.isprintable() else _CONTROL.sub(".", text)
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def plain(line: Line) -> str:

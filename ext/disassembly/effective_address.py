@@ -23,7 +23,7 @@ from dumpkit.memory import AddressSpace
 from dumpkit.numbers import quoted
 from dumpkit.registers import Context
 
-_OFFSET = re.compile(r"\+0x[0-9a-f]+$")
+_OFFSET = r"\+0x[0-9a-f]+$"
 _BRANCH_COLUMN = 72
 _NOTE_COLUMN = 50
 
@@ -90,7 +90,7 @@ def _memory_note(
         content = int.from_bytes(data, "little")
         value = f"{content:0{2 * size}x}"
         known = symbols(content) if size == 8 and symbols is not None else None
-        if known and not _OFFSET.search(known):
+        if known and not re.search(_OFFSET, known):
             value = f"{{{known} ({quoted(content)})}}"
     return f" {segment}{selector}:{quoted(address)}={value}"
 

@@ -5,7 +5,6 @@ Every table here was found by comparing with the engine's `u`, opcode map by opc
 
 from __future__ import annotations
 
-import re
 from typing import Dict, FrozenSet, List
 
 #: Bytes of a memory operand by the word before `ptr`.
@@ -67,13 +66,13 @@ QWORD = _words(
     "vmovlpd vmovhpd vmovd vcvtsi2ss vcvtsi2sd vpinsrq vpextrq vextractps"
 )
 DOUBLE_TO_INTEGER = _words("cvtsd2si cvttsd2si vcvtsd2si vcvttsd2si")
-VECTOR = re.compile(r"[xyz]?mm\d")
+VECTOR = tuple(f"{size}mm{digit}" for size in ("", "x", "y", "z") for digit in range(10))
 
 #: What may be locked: an F2 or F3 prefix in front of these is read as a hint of transactional memory.
 LOCKABLE = _words("add or adc sbb and sub xor xchg inc dec neg not bt btc btr bts cmpxchg cmpxchg8b xadd")
 
-STRING = re.compile(r"(ins|outs|movs|cmps|stos|lods|scas)[bwdq]")
 REPEATED = _words("ins outs movs stos lods cmps scas")
+STRING = frozenset(name + size for name in REPEATED for size in "bwdq")
 
 #: Instructions that print the accumulator, which capstone implies.
 ACCUMULATING = _words("mul div idiv")

@@ -109,7 +109,7 @@ class _Spelling:
         if name in masm.ACCUMULATING and len(parts) == 1:
             size = self._size(parts)
             return name, parts if name == "idiv" and size == 8 else [masm.ACCUMULATORS[size], *parts]
-        if opcode != 0x0F and masm.STRING.fullmatch(name):
+        if opcode != 0x0F and name in masm.STRING:
             return name[:-1], [part for part in parts if "[" in part or part == "dx"]
         if 0xD8 <= opcode <= 0xDF:
             return name, masm.floating_operands(name, opcode, parts)
@@ -198,7 +198,7 @@ class _Spelling:
         if known is not None:
             return known
         if word == "qword" and name not in masm.QWORD:
-            if name in masm.DOUBLE_TO_INTEGER or any(masm.VECTOR.match(part) for part in parts):
+            if name in masm.DOUBLE_TO_INTEGER or any(part.startswith(masm.VECTOR) for part in parts):
                 return "mmword"
         elif word == "xword":
             return "tbyte"

@@ -39,7 +39,6 @@ _EPILOGUE = re.compile(
 _REACH = 0x400
 
 _MEMORY = re.compile(r"(?:\w+ ptr )?\[([^]]+)\]")
-_IMMEDIATE = re.compile(r"-?\d")
 _TERM = re.compile(r"([+-]?)\s*([^+\-\s]+)")
 #: What changes no register.
 _READERS = frozenset("cmp test nop bt prefetchw prefetcht0 ucomiss comiss comisd".split())
@@ -227,7 +226,7 @@ class ReturnFinder:
 
     def _add(self, path: _Path, operands: str, sign: int = 1) -> None:
         target, _, source = operands.partition(", ")
-        if target not in path.registers or not _IMMEDIATE.match(source):
+        if target not in path.registers or not source.lstrip("-")[:1].isdecimal():
             self._forget(path, operands)
             return
         amount = sign * int(source, 0)
