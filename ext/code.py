@@ -7,7 +7,6 @@ from typing import List, Optional
 from dumpkit.disassembly import disassembler
 from dumpkit.disassembly.effective_address import effective_address_note
 from dumpkit.disassembly.instruction import Instruction
-from dumpkit.disassembly.previous import previous_instructions
 from dumpkit.module_code import ModuleCode
 from dumpkit.registers import Context
 from dumpkit.target import Target
@@ -78,6 +77,8 @@ def instructions_before(
     target: Target, address: int, count: int, function_start: Optional[int] = None
 ) -> List[Instruction]:
     """Up to `count` instructions that end at a virtual address, lowest first; none where their bytes are missing."""
+    from dumpkit.disassembly.previous import previous_instructions
+
     return previous_instructions(
         disassembler(target.architecture),
         ModuleCode(target),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, MutableMapping, Optional, Protocol, TextIO, Tuple
 
-from dumpkit.clock import Zone, local_zone
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.output import Output, Span
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
 if TYPE_CHECKING:
+    from dumpkit.clock import Zone
     from dumpkit.expression.scope import Scope
     from dumpkit.output import Line
     from dumpkit.registry import Command
@@ -110,6 +110,8 @@ class Session:
     def zone(self) -> Zone:
         """The time zone that times are shown in: the host's own where none was chosen."""
         if self._zone is None:
+            from dumpkit.clock import local_zone
+
             self._zone = local_zone()
         return self._zone
 

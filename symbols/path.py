@@ -150,9 +150,10 @@ def _folders(element: Element) -> Tuple[str, ...]:
 
 def shown(text: str) -> str:
     """A path or address fit to be shown: on one line, the credentials of web addresses left out."""
-    import re
+    if "@" in text:
+        import re
 
-    text = re.sub(r"(?<=://)[^/@*;\s]*@", "", text)
+        text = re.sub(r"(?<=://)[^/@*;\s]*@", "", text)
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -80,6 +80,9 @@ class FolderTree:
 
     def locate(self, *parts: str) -> Optional[str]:
         """The path of what lies at `parts` below the root, or None."""
+        # A listing that is already known spares the look at each of many places that are not there.
+        if self.root in self._listings and parts[0].lower() not in self._listing(self.root):
+            return None
         exact = self.path(*parts)
         if os.path.exists(exact):
             return exact

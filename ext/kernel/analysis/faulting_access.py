@@ -8,7 +8,6 @@ from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.exception_record import ACCESS_VIOLATION, IN_PAGE_ERROR
-from dumpkit.kernel.paged_code import paged_section
 from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord, Target
 
@@ -77,6 +76,8 @@ def is_in_paged_code(target: Target, access: FaultingAccess, evidence: Evidence)
     """Whether what could not be touched is the instruction itself, in a part of its image that may be paged out."""
     if access.address != access.instruction:
         return False
+    from dumpkit.kernel.paged_code import paged_section
+
     module = target.module_at(access.address)
     try:
         section = paged_section(target, access.address)
