@@ -36,8 +36,7 @@ DIFFERENCES: List[Difference] = [
         "The engine calls the kernel of a dump with physical memory after its PDB (ntkrnlmp), dumpkit after the file"
         " that the loader recorded (ntoskrnl)",
         re.compile(r"ntkrnlmp\.exe|\\SystemRoot\\system32\\ntoskrnl\.exe|ntoskrnl\.exe|ntkrnlmp!|ntoskrnl!"),
-        r"lm .*|dt nt!_K\*|x .*|address .*",
-        _EXAMPLES,
+        dump=_EXAMPLES,
     ),
     Difference(
         "Engines before Windows 11's do not say that a PDB has private symbols",
