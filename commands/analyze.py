@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os.path import basename
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.code import current_line
 from dumpkit.commands.analyze_text import (
@@ -32,6 +32,7 @@ from dumpkit.session import Session
 from dumpkit.target import Bugcheck, Target
 
 if TYPE_CHECKING:
+    from dumpkit.commands.analyze_hang import HangAnalysis
     from dumpkit.kernel.analysis.blame import Culprit
     from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis
     from dumpkit.kernel.analysis.failing_context import FailingContext
@@ -323,7 +324,7 @@ def analyze_lines(result: Any) -> Iterator[Line]:
     render=analyze_lines,
     needs_target=False,
 )
-def analyze(session: Session, options: str = "") -> object:
+def analyze(session: Session, options: str = "") -> Union[Analysis, Description, HangAnalysis]:
     """Analyses the bugcheck: its arguments, the failing context, instruction and address, the stack, and the
     first frame that is not the kernel's own plumbing, with its module and its failure bucket.
 

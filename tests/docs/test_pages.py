@@ -1,0 +1,39 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+
+from tests.docs.examples import EXAMPLES
+from tests.docs.pages import FOLDER, JSON_PAGE, ROOT, json_page, pages
+from tests.docs.pictures import FOLDER as PICTURES
+from tests.docs.pictures import pictures
+
+
+def test_every_commands_page_is_what_its_registry_entry_makes() -> None:
+    made = pages()
+    there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    stale = sorted(name for name in {*made, *there} if made.get(name) != there.get(name))
+    assert stale == [], "python -m tests.docs writes them anew"
+
+
+def test_the_fields_of_a_triage_row_are_documented() -> None:
+    assert json_page() == JSON_PAGE.read_text(encoding="utf-8"), "python -m tests.docs writes it anew"
+
+
+def test_every_picture_shows_what_the_commands_print() -> None:
+    there = {path.name: path.read_text(encoding="utf-8") for path in PICTURES.glob("*.svg")}
+    assert pictures() == there, "python -m tests.docs writes them anew"
+
+
+def test_every_example_is_of_a_command_and_works() -> None:
+    made = "\n".join(pages().values())
+    for folder, line in EXAMPLES.values():
+        assert f"kd> {line}\n" in made
+        assert (ROOT / "examples" / folder / "MEMORY.DMP").exists()
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name} points to {link}"
