@@ -6,7 +6,7 @@ Layout: NewDBIHdr, DbgDataHdr, MODI and SC of github.com/microsoft/microsoft-pdb
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left
 from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
@@ -44,6 +44,10 @@ class Contribution(NamedTuple):
     offset: int
     size: int
     module: int
+
+
+#: The fields of a Contribution.
+_Row = Tuple[int, int, int, int]
 
 
 class Dbi:
@@ -86,7 +90,7 @@ class Dbi:
         self._contributions_at = start + modules, contributions
         self._debug_header_at = start + sum(sizes[:6]), debug_header
         self._modules: Optional[List[Module]] = None
-        self._contributions: Optional[Tuple[List[Tuple[int, int]], List[Contribution]]] = None
+        self._contributions: Optional[List[_Row]] = None
 
     @property
     def stripped(self) -> bool:
@@ -118,11 +122,10 @@ class Dbi:
             self._modules = _parse_modules(self._container.read(DBI_STREAM, start, size))
         return self._modules
 
-    def _placed_contributions(self) -> Tuple[List[Tuple[int, int]], List[Contribution]]:
+    def _placed_contributions(self) -> List[_Row]:
         if self._contributions is None:
             start, size = self._contributions_at
-            found = _parse_contributions(self._container.read(DBI_STREAM, start, size))
-            self._contributions = [(entry.section, entry.offset) for entry in found], found
+            self._contributions = _parse_contributions(self._container.read(DBI_STREAM, start, size))
         return self._contributions
 
     def contribution(self, section: int, offset: int) -> Optional[Contribution]:
@@ -132,11 +135,11 @@ class Dbi:
 
     def contributions_before(self, section: int, offset: int) -> Iterator[Contribution]:
         """The contributions to a section that begin at or before an offset, last one first."""
-        places, entries = self._placed_contributions()
-        for index in range(bisect_right(places, (section, offset)) - 1, -1, -1):
-            if entries[index].section != section:
+        rows = self._placed_contributions()
+        for index in range(bisect_left(rows, (section, offset + 1, 0, 0)) - 1, -1, -1):
+            if rows[index][0] != section:
                 return
-            yield entries[index]
+            yield Contribution(*rows[index])
 
 
 def _parse_modules(data: bytes) -> List[Module]:
@@ -163,7 +166,8 @@ def _parse_modules(data: bytes) -> List[Module]:
     return modules
 
 
-def _parse_contributions(data: bytes) -> List[Contribution]:
+def _parse_contributions(data: bytes) -> List[_Row]:
+    """Ascending. A kernel has tens of thousands, of which a stack asks for a few: those alone become objects."""
     version = int.from_bytes(data[:4], "little")
     if version == _CONTRIBUTIONS_V60:
         record = struct.Struct("<HxxiiIHxxII")
@@ -172,4 +176,4 @@ def _parse_contributions(data: bytes) -> List[Contribution]:
     else:
         return []
     rows = record.iter_unpack(data[4 : 4 + (len(data) - 4) // record.size * record.size])
-    return sorted(Contribution(row[0], row[1], row[2], row[4]) for row in rows)
+    return sorted([(section, offset, size, module) for section, offset, size, _, module, *_ in rows])
