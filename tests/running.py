@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from dumpkit.clock import Zone
-from dumpkit.dispatcher import Dispatcher, parse_call
+from dumpkit.dispatcher import Dispatcher, load_all, parse_call
 from dumpkit.errors import DumpkitError, ExpressionError
 from dumpkit.output import Output, plain
+from dumpkit.registry import Command
 from dumpkit.session import Session
 from dumpkit.target import Target
 
 from tests.shared import dump
+
+
+def own_commands() -> Dict[str, Command]:
+    """dumpkit's commands by their listed names: other tests of the same process may have registered some of theirs."""
+    return {name: each for name, each in load_all().items() if each.run.__module__.startswith("dumpkit.")}
 
 
 def session_on(target: Optional[Target]) -> Session:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 import pytest
-from dumpkit.dispatcher import load_all, parse_call
+from dumpkit.dispatcher import parse_call
 from dumpkit.dump import open_dump
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.process import processes
@@ -23,7 +23,7 @@ from dumpkit.target import Symbols, Target
 
 from tests.faulty_lines import LEFT_OUT, NOT_IN_EXAMPLES, lines_of
 from tests.faulty_target import GARBAGE, REASON, Fault, Faults, Garbage, Missing, Random
-from tests.running import run_lines, session_on
+from tests.running import own_commands, run_lines, session_on
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 #: Example -> the module that its lines name.
@@ -45,7 +45,7 @@ class Lab:
         self.folder = EXAMPLES / example
         self._target = self._open()
         self._symbols: Symbols = self._target.symbols
-        commands = [name for name in sorted(load_all()) if name not in LEFT_OUT]
+        commands = [name for name in sorted(own_commands()) if name not in LEFT_OUT]
         self.lines = lines_of(self._target, commands, MODULES[example])
 
     def _open(self) -> Target:
@@ -160,7 +160,7 @@ def test_every_command_that_takes_an_object_has_a_line_that_works_on_some_exampl
             name = parse_call(line).command.name
             if name not in working and lab.run(line)[0] is not None:
                 working.add(name)
-    silent = sorted(set(load_all()) - working - LEFT_OUT - NOT_IN_EXAMPLES)
+    silent = sorted(set(own_commands()) - working - LEFT_OUT - NOT_IN_EXAMPLES)
     assert silent == [], f"none of their lines in faulty_lines.py gives anything: {' '.join(silent)}"
 
 

@@ -140,7 +140,8 @@ def _add_functions(image: Image, resources: Type) -> None:
 
     create = Code().store("rbx", "rsp", 8).prologue(Push("rdi"), Alloc(0x210)).load("rbx", "rsp", 0x220)
     # mov cl,2: DISPATCH_LEVEL
-    create.nop_to(0x38).hex("b102").call_through_returning_at(0x40, "__imp_KfRaiseIrql").nop(2).load_address("rcx", 0x2060)
+    create.nop_to(0x38).hex("b102").call_through_returning_at(0x40, "__imp_KfRaiseIrql")
+    create.nop(2).load_address("rcx", 0x2060)
     create.call_returning_at(0x52, "LogCurrentIrql").move("rcx", "rbx")
     create.call_through_returning_at(0x70, "__imp_ExAcquireFastMutex").nop_to(0x10B).hex("488d4c2460 4533c0")
     create.call_through_returning_at(0x140, "__imp_ZwCreateFile").nop_to(0x150)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 from dumpkit.clock import Zone
 from dumpkit.commands import INDEX
-from dumpkit.dispatcher import load_all
 from dumpkit.errors import DumpkitError
 from dumpkit.library import Dump, open_dump
 from dumpkit.record import Record
@@ -18,6 +16,7 @@ from dumpkit.registry import CATEGORIES, Command, Option, Switch
 from dumpkit.triage.row import FIELDS
 
 from tests.docs.examples import EXAMPLES
+from tests.running import own_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "commands"
@@ -75,7 +74,6 @@ def _arguments(command: Command) -> Iterator[str]:
         yield f"| {left} | {text} |"
 
 
-@cache
 def example_dump(folder: str) -> Dump:
     """An example's dump, its times in UTC."""
     dump = open_dump(str(ROOT / "examples" / folder), offline=True)
@@ -212,7 +210,7 @@ def index_page(commands: Sequence[Command]) -> str:
 
 def pages() -> Dict[str, str]:
     """Every page by its file's name. Third parties' commands are left out."""
-    commands = [each for each in load_all().values() if each.run.__module__.startswith("dumpkit.")]
+    commands = list(own_commands().values())
     found = {file_name(command): page(command) for command in commands}
     assert len(found) == len(commands), "two commands' pages have one name"
     found["README.md"] = index_page(commands)

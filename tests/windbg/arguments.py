@@ -94,7 +94,8 @@ def lines_for(known: Mapping[str, str]) -> List[str]:
     load_all()
     found = []
     for name in sorted(REGISTERED):
-        if name in LEFT_OUT or (REGISTERED[name].name != name and name not in ARGUMENTS):
+        is_own = REGISTERED[name].run.__module__.startswith("dumpkit.")
+        if not is_own or name in LEFT_OUT or (REGISTERED[name].name != name and name not in ARGUMENTS):
             continue
         glue = "" if name in ("~", "k") else " "
         for arguments in ARGUMENTS.get(name, OTHERS):

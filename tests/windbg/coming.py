@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator, List
 
-from dumpkit.dispatcher import load_all
 from dumpkit.launchers import WORDS
 from dumpkit.registry import CATEGORIES, Command
 from dumpkit.windbg_setup import USAGE, all_names
 
+from tests.running import own_commands
 from tests.windbg.differences import DIFFERENCES
 from tests.windbg.origins import ABSENT, ENGINE, ORIGINS, OWN, Origin
 
@@ -97,7 +97,7 @@ def _tables() -> Iterator[str]:
     yield "## Command by command"
     yield ""
     yield "*Engine* commands are WinDbg's own; *kdexts*, *ext* and *mex* are the extensions that have the others."
-    commands = load_all().values()
+    commands = own_commands().values()
     for category in CATEGORIES:
         listed = sorted((command for command in commands if command.category == category), key=lambda each: each.name)
         yield ""
