@@ -8,10 +8,12 @@ gives a `dumpkit.library.Dump`.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Optional
 
+# As typing's, without its import, which costs more than Python's own start.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from typing import Optional
 
     from dumpkit.library import Dump
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 from multiprocessing.connection import Connection, wait
@@ -61,6 +62,8 @@ def _work(connection: Connection, settings: Settings) -> None:
         except (EOFError, OSError):
             return
         connection.send(row_of(source, settings.symbols, settings.offline))
+        # A dump's objects refer to each other in circles, and the command line lets these wait.
+        gc.collect()
 
 
 def rows(sources: Sequence[Source], settings: Settings, jobs: int) -> Iterator[Tuple[int, Row]]:
