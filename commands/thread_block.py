@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from dumpkit.commands.stack import StackFrame, StackTrace, frames_with_inlined, stack_lines
-from dumpkit.durations import day_duration, long_duration, truncated_milliseconds
+from dumpkit.commands.thread_times import UNKNOWN, ThreadTimes, number_text, thread_time_lines, thread_times
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
-from dumpkit.kernel.ticks import tick_length
 from dumpkit.kernel.wait import MUTANT, SEMAPHORE, DispatcherObject, wait_blocks
 from dumpkit.kernel.whole_stack import whole_stack
 from dumpkit.numbers import pointer
@@ -41,18 +40,6 @@ class ThreadIrp(Record):
     size: int
     flags: Hex
     mdl: Hex
-
-
-class ThreadTimes(Record):
-    """Times in ticks and milliseconds; None where the dump does not hold the clock's."""
-
-    wait_start: int
-    ticks: Optional[int]
-    waited: Optional[int]
-    context_switches: int
-    ideal_processor: Optional[int]
-    user: Optional[int]
-    kernel: Optional[int]
 
 
 class ThreadStackPlace(Record):
@@ -223,7 +210,7 @@ class _BlockReader:
             "process_name": None if process is None else _image(process, self.gaps),
             "attached_process": None if attached is None else Hex(attached.address),
             "attached_name": None if attached is None else _image(attached, self.gaps),
-            "times": read(f"the times of {what}", lambda: _times(thread)),
+            "times": read(f"the times of {what}", lambda: thread_times(thread)),
             "start_address": None if start is None else Hex(start),
             "start_symbol": str(place) if place is not None and place.name is not None else None,
             "stack_place": read(f"the stack of {what}", lambda: _stack_place(thread)),
@@ -280,23 +267,6 @@ def _device_map(process: Optional[Process], gaps: Gaps) -> Optional[Hex]:
     return Hex(place) if place else None
 
 
-def _times(thread: Thread) -> ThreadTimes:
-    tick, ticks = tick_length(thread.target), thread.wait_ticks
-
-    def milliseconds(number: Optional[int]) -> Optional[int]:
-        return None if number is None or tick is None else truncated_milliseconds(number, tick)
-
-    return ThreadTimes(
-        thread.wait_time,
-        ticks,
-        milliseconds(ticks),
-        thread.context_switches,
-        thread.ideal_processor,
-        milliseconds(thread.user_time),
-        milliseconds(thread.kernel_time),
-    )
-
-
 def _stack_place(thread: Thread) -> ThreadStackPlace:
     tcb = thread.tcb
     return ThreadStackPlace(
@@ -310,8 +280,6 @@ def _stack_place(thread: Thread) -> ThreadStackPlace:
 
 # --- Text --------------------------------------------------------------------
 
-_UNKNOWN = "????"
-
 
 def _shown(value: Optional[int], width: int) -> str:
     return "?" * width if value is None else f"{value:0{width}x}"
@@ -320,14 +288,14 @@ def _shown(value: Optional[int], width: int) -> str:
 def _state_words(block: ThreadBlock) -> str:
     state = block.state
     if state is None:
-        return _UNKNOWN
+        return UNKNOWN
     if state != "Waiting":
         place = f" on processor {block.processor}" if block.processor is not None else ""
         return state.upper() + place
     if not block._flags & WAITS:
         return "WAIT"
     alertable = "Alertable" if block.is_alertable else "Non-Alertable"
-    return f"WAIT: ({block.wait_reason or _UNKNOWN}) {block.wait_mode or _UNKNOWN} {alertable}"
+    return f"WAIT: ({block.wait_reason or UNKNOWN}) {block.wait_mode or UNKNOWN} {alertable}"
 
 
 def thread_block_lines(block: ThreadBlock, indent: str = "") -> Iterator[Line]:
@@ -344,7 +312,7 @@ def thread_block_lines(block: ThreadBlock, indent: str = "") -> Iterator[Line]:
     if block._flags & WAITS and block.suspend_count:
         yield f"{indent}SuspendCount {block.suspend_count}"
     for wait in block.waits:
-        yield f"{indent}    {wait.object:016x}  {wait.description if wait.description is not None else _UNKNOWN}"
+        yield f"{indent}    {wait.object:016x}  {wait.description if wait.description is not None else UNKNOWN}"
     if block._flags & WAITS and block._flags & THREADS:
         for line in _detail_lines(block):
             yield f"{indent}{line}" if isinstance(line, str) else (indent, *line)
@@ -366,7 +334,7 @@ def _detail_lines(block: ThreadBlock) -> Iterator[Line]:
     yield _process_line("Owning Process", block.process, block.process_name)
     yield _process_line("Attached Process", block.attached_process, block.attached_name)
     if block.times is not None:
-        yield from _time_lines(block.times)
+        yield from thread_time_lines(block.times)
     if block.start_symbol is not None:
         yield f"Win32 Start Address {block.start_symbol} (0x{block.start_address:016x})"
     elif block.start_address is not None:
@@ -376,9 +344,9 @@ def _detail_lines(block: ThreadBlock) -> Iterator[Line]:
         yield f"Stack Init {place.initial:016x} Current {place.current:016x}"
         yield f"Base {place.base:016x} Limit {place.limit:016x} Call {place.call:016x}"
     yield (
-        f"Priority {_number(block.priority)} BasePriority {_number(block.base_priority)}"
-        f" PriorityDecrement {_number(block.priority_decrement)} IoPriority {_number(block.io_priority)}"
-        f" PagePriority {_number(block.page_priority)}"
+        f"Priority {number_text(block.priority)} BasePriority {number_text(block.base_priority)}"
+        f" PriorityDecrement {number_text(block.priority_decrement)} IoPriority {number_text(block.io_priority)}"
+        f" PagePriority {number_text(block.page_priority)}"
     )
     if not block.is_stack_resident:
         yield "Kernel stack not resident."
@@ -389,21 +357,8 @@ def _detail_lines(block: ThreadBlock) -> Iterator[Line]:
         yield from stack_lines(StackTrace(block.processor or 0, block.frames, False, False, options))
 
 
-def _number(value: Optional[int]) -> str:
-    return "?" if value is None else str(value)
-
-
 def _process_line(name: str, address: Optional[int], image: Optional[str]) -> Line:
     if address is None:
         return f"{name:<26}{'N/A':<15}Image:         N/A"
     link = Span(f"{address:016x}", "address", f"process {address:x}")
-    return (f"{name:<26}", link, f"       Image:         {image if image is not None else _UNKNOWN}")
-
-
-def _time_lines(times: ThreadTimes) -> Iterator[Line]:
-    ticks = _UNKNOWN if times.ticks is None else str(times.ticks)
-    span = f" ({day_duration(times.waited)})" if times.ticks and times.waited is not None else ""
-    yield f"{'Wait Start TickCount':<26}{times.wait_start:<15}Ticks: {ticks}{span}"
-    yield f"{'Context Switch Count':<26}{times.context_switches:<15}IdealProcessor: {_number(times.ideal_processor)}"
-    for name, spent in (("UserTime", times.user), ("KernelTime", times.kernel)):
-        yield f"{name:<26}{_UNKNOWN if spent is None else long_duration(spent)}"
+    return (f"{name:<26}", link, f"       Image:         {image if image is not None else UNKNOWN}")
