@@ -19,7 +19,6 @@ from dumpkit.terminal import shows_colour
 from tests.made_target import MadeTarget
 
 
-@command("slow", category="Session", summary="Never ends")
 def slow(session: Session) -> None:
     """Waits for Ctrl-C."""
     session.output.line("slow has begun")
@@ -27,7 +26,6 @@ def slow(session: Session) -> None:
         time.sleep(0.01)
 
 
-@command("broken", category="Session", summary="Has a defect")
 def broken(session: Session) -> None:
     """Fails as no command should."""
     raise ZeroDivisionError("division by zero\nand more")
@@ -38,13 +36,24 @@ def count_lines(last: int) -> Iterator[str]:
         yield f"line {number}"
 
 
-@command("count", category="Session", summary="Prints lines", arguments=(Word("last", "how many"),), render=count_lines)
 def count(session: Session, last: str) -> int:
     """Prints lines."""
     return int(last)
 
 
+NAMES = ("slow", "broken", "count")
+
+
+def register() -> None:
+    """Add the commands of `NAMES` to those of this process."""
+    command("slow", category="Session", summary="Never ends")(slow)
+    command("broken", category="Session", summary="Has a defect")(broken)
+    arguments = (Word("last", "how many"),)
+    command("count", category="Session", summary="Prints lines", arguments=arguments, render=count_lines)(count)
+
+
 def main() -> int:
+    register()
     session = Session(Output(sys.stdout, shows_colour(sys.stdout)), MadeTarget())
     Dispatcher(session)
     return Repl(session).run()

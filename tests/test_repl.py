@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Iterator, List, Optional
 
 import pytest
 from dumpkit.output import plain
 from dumpkit.prompt.history import History
 from dumpkit.prompt.interrupts import Interrupts
 from dumpkit.prompt.reader import PromptReader
+from dumpkit.registry import REGISTERED
 from dumpkit.repl import PlainReader, Repl, open_reader
 from dumpkit.session import Session
 from prompt_toolkit.application import create_app_session
@@ -50,8 +51,16 @@ class Written:
         """Nothing is kept."""
 
 
+@pytest.fixture(autouse=True)
+def own_commands() -> Iterator[None]:
+    """The host's commands, for these tests alone: others of the same process list what is registered."""
+    prompt_host.register()
+    yield
+    for name in prompt_host.NAMES:
+        del REGISTERED[name]
+
+
 def session() -> Session:
-    assert prompt_host.count
     return session_on(MadeTarget())
 
 
