@@ -10,6 +10,8 @@ from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Output, Span, data
 
+USAGE = "dumpkit check FILE... [--json]"
+
 #: Exit statuses: something is damaged or missing; a file is no dump that can be read.
 DAMAGED, UNUSABLE = 1, 2
 
@@ -47,11 +49,10 @@ def _check_data(found: DumpCheck) -> Dict[str, object]:
 
 def main(words: Sequence[str], output: Output) -> int:
     """The call `dumpkit check FILE... [--json]`; the exit status. Raises CommandError with the usage."""
-    usage = "dumpkit check FILE... [--json]"
     unknown = [word for word in words if word.startswith("-") and word != "--json"]
     files = [word for word in words if not word.startswith("-")]
     if unknown or not files:
-        raise CommandError(f"unknown option {unknown[0]}" if unknown else "the path of a dump is missing", usage)
+        raise CommandError(f"unknown option {unknown[0]}" if unknown else "the path of a dump is missing", USAGE)
     return run_check(files, output, "--json" in words)
 
 

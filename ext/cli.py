@@ -8,7 +8,7 @@ from typing import List, NoReturn, Optional, Sequence
 
 from dumpkit import __version__
 from dumpkit.errors import DumpkitError, ExpressionError, UnwritableError
-from dumpkit.options import Options, help_text, read_options
+from dumpkit.options import FIRST_WORDS, Options, help_text, read_options
 from dumpkit.output import Output, printable
 from dumpkit.session import Session
 
@@ -117,7 +117,11 @@ def _subcommand(words: Sequence[str]) -> Optional[int]:
         return None
     from importlib import import_module
 
-    status: int = import_module(module).main(words[1:], Output(sys.stdout))
+    call = import_module(module)
+    if any(word in ("-h", "--help") for word in words):
+        sys.stdout.write(f"usage: {call.USAGE}\n{FIRST_WORDS[words[0]]}\n")
+        return 0
+    status: int = call.main(words[1:], Output(sys.stdout))
     return status
 
 

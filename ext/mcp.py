@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dumpkit.output import Output
     from mcp.server.mcpserver import MCPServer
 
+USAGE = "dumpkit mcp [-y PATH] [--offline]"
+
 #: Commands that write files, run files, or end a session.
 REFUSED = frozenset((".logopen", ".logappend", ".logclose", "$$><", "$$>a<", "$<", "q"))
 #: Dumps that are kept open, the last used ones.
@@ -150,7 +152,6 @@ def command_list(name: Optional[str] = None) -> List[Dict[str, str]]:
 
 def main(words: Sequence[str], output: Output) -> int:
     """The call `dumpkit mcp [-y PATH] [--offline]`; the exit status. Raises CommandError."""
-    usage = "dumpkit mcp [-y PATH] [--offline]"
     symbols: Optional[str] = None
     offline = False
     waiting = list(words)
@@ -161,6 +162,6 @@ def main(words: Sequence[str], output: Output) -> int:
         elif word == "--offline":
             offline = True
         else:
-            raise CommandError(f"dumpkit mcp: {word} is unknown, or lacks its value", usage)
+            raise CommandError(f"dumpkit mcp: {word} is unknown, or lacks its value", USAGE)
     make_server(symbols, offline).run("stdio")
     return 0

@@ -51,3 +51,11 @@ def test_the_command_line_prints_a_script_or_says_what_it_knows() -> None:
     assert dumpkit("completion", "zsh").stdout == zsh()
     done = dumpkit("completion", "tcsh")
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "tcsh is no shell that dumpkit knows")
+
+
+@pytest.mark.parametrize("word", sorted(SUBCOMMANDS))
+def test_every_first_word_answers_help_with_its_usage(word: str) -> None:
+    done = dumpkit(word, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: dumpkit {word}")
+    assert done.stdout.endswith(f"{FIRST_WORDS[word]}\n")

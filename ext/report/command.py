@@ -17,9 +17,6 @@ _DUMP_SIGNATURES = (b"PAGE", b"MDMP")
 
 def main(words: Sequence[str], output: Output) -> int:
     """Write the report on one dump; the exit status. Raises CommandError with the usage."""
-    if any(word in ("-h", "--help") for word in words):
-        output.line(f"usage: {USAGE}")
-        return 0
     values: Dict[str, str] = {}
     files: List[str] = []
     waiting = list(words)

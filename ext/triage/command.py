@@ -105,9 +105,6 @@ def triaged(sources: Sequence[Source], options: TriageOptions) -> Iterator[Row]:
 
 def main(words: Sequence[str], output: Output) -> int:
     """Run the call; the exit status. Raises CommandError with the usage."""
-    if any(word in ("-h", "--help") for word in words):
-        output.line(f"usage: {USAGE}")
-        return 0
     options = read_triage_options(words)
     if options.html is not None:
         from dumpkit.report.command import check_target
