@@ -53,7 +53,7 @@ def _heading(facts: ReportFacts, verdict: Verdict) -> Markup:
 
 
 def _bugcheck(facts: ReportFacts) -> Markup:
-    description = facts.crash_data().get("description")
+    description = facts.crash_data.get("description")
     if not description:
         return section("Bugcheck", element("p", "The dump holds no bugcheck.", class_="soft"))
     rows = [
@@ -73,7 +73,7 @@ def _digits(value: str) -> str:
 
 
 def _evidence(facts: ReportFacts) -> Markup:
-    found = facts.crash_data()
+    found = facts.crash_data
     known = [[_words(name), text] for name, text in (found.get("evidence") or {}).items()]
     unknown = [[_words(name), text] for name, text in (found.get("unknown") or {}).items()]
     return section(
@@ -89,7 +89,7 @@ def _words(name: str) -> str:
 
 
 def _stack(facts: ReportFacts) -> Markup:
-    found = facts.crash_data()
+    found = facts.crash_data
     frames: Sequence[Dict[str, Any]] = found.get("frames") or ()
     culprit = (found.get("culprit") or {}).get("frame")
     registers = (found.get("failing_context") or {}).get("registers") or {}

@@ -10,7 +10,6 @@ from dumpkit.errors import DumpkitError
 from dumpkit.kernel.module_origin import module_origin
 from dumpkit.library import Answer, Dump
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.output import data
 from dumpkit.report.memory_map import MemoryMap, memory_map
 from dumpkit.target import Module
 
@@ -61,6 +60,8 @@ class ReportFacts(NamedTuple):
     version: str
     info: Optional[Answer]
     crash: Optional[Answer]
+    #: The analysis as JSON has it; empty where there is none.
+    crash_data: Dict[str, Any]
     irql: Optional[Answer]
     drivers: Tuple[Driver, ...]
     unloaded: Tuple[str, ...]
@@ -68,11 +69,6 @@ class ReportFacts(NamedTuple):
     hang: Optional[Answer]
     memory: Optional[MemoryMap]
     problems: Tuple[str, ...]
-
-    def crash_data(self) -> Dict[str, Any]:
-        """The analysis as JSON has it; empty where there is none."""
-        found = self.crash.data if self.crash is not None else {}
-        return found if isinstance(found, dict) else {}
 
 
 def gather(dump: Dump) -> ReportFacts:
@@ -87,7 +83,8 @@ def gather(dump: Dump) -> ReportFacts:
             return None
 
     crash = attempt("analyze", lambda: dump.run("analyze -v"))
-    on_stack, blamed = _modules_of(crash)
+    crash_data: Dict[str, Any] = crash.data if crash is not None else {}
+    on_stack, blamed = _modules_of(crash_data)
     drivers = attempt("drivers", lambda: _drivers(dump, on_stack, blamed)) or ()
     unloaded = attempt("unloaded", lambda: tuple(each.name for each in dump.target.unloaded_modules)) or ()
     return ReportFacts(
@@ -95,6 +92,7 @@ def gather(dump: Dump) -> ReportFacts:
         __version__,
         attempt("di", lambda: dump.run("di")),
         crash,
+        crash_data,
         attempt("irqlcheck", lambda: dump.run("irqlcheck")),
         drivers,
         unloaded,
@@ -105,13 +103,10 @@ def gather(dump: Dump) -> ReportFacts:
     )
 
 
-def _modules_of(crash: Optional[Answer]) -> Tuple[frozenset[str], Optional[str]]:
+def _modules_of(crash: Dict[str, Any]) -> Tuple[frozenset[str], Optional[str]]:
     """The modules of the failing stack, and the one that is blamed, by the debugger's names."""
-    if crash is None:
-        return frozenset(), None
-    found = data(crash.result)
-    frames = found.get("frames") or ()
-    return frozenset(frame["module"] for frame in frames if frame["module"]), (found.get("culprit") or {}).get("module")
+    frames = crash.get("frames") or ()
+    return frozenset(frame["module"] for frame in frames if frame["module"]), (crash.get("culprit") or {}).get("module")
 
 
 def _drivers(dump: Dump, on_stack: frozenset[str], blamed: Optional[str]) -> Tuple[Driver, ...]:

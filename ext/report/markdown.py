@@ -22,7 +22,7 @@ def _lines(facts: ReportFacts) -> Iterator[str]:
     if verdict.bucket:
         yield ""
         yield f"Failure bucket `{verdict.bucket}` `{verdict.hash}`"
-    found = facts.crash_data()
+    found = facts.crash_data
     if facts.crash is not None:
         yield from _block("Analysis", _without_keys(facts.crash.lines))
     yield from _pairs("Evidence", found.get("evidence") or {})

@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
 
 def verdict_of(facts: ReportFacts) -> Verdict:
     """What the analysis says: only what it says, and plainly where it does not know."""
-    found = facts.crash_data()
+    found = facts.crash_data
     description = found.get("description")
     if not description:
         return Verdict(f"Dump of {facts.dump.target.name}", ("No bugcheck is recorded in this dump.",), "", "")
