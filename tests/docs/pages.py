@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
@@ -187,7 +188,7 @@ def page(command: Command) -> str:
     if command.aliases:
         lines += ["", "Also: " + ", ".join(f"`{alias}`" for alias in command.aliases)]
     lines += _arguments(command)
-    help_text = "\n".join(line[4:] if line.startswith("    ") else line for line in command.help.strip().splitlines())
+    help_text = cleandoc(command.help)
     if help_text:
         lines += ["", "```", help_text, "```"]
     lines += _example(command)
