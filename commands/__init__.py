@@ -6,7 +6,9 @@ holds it against what the modules register.
 
 from __future__ import annotations
 
-from typing import Dict
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict
 
 _MODULES: Dict[str, str] = {
     "address": "address",

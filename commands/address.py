@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.system_va import UNKNOWN, SystemVaRegion, region_of, system_va_types
 from dumpkit.memory import U64_MASK
@@ -13,6 +11,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 #: KUSER_SHARED_DATA (ntddk.h) is one page here on every x64 and ARM64 Windows.
 _SHARED_PAGE = 0xFFFF_F780_0000_0000

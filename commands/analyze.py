@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os.path import basename
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.code import current_line
 from dumpkit.commands.analyze_text import (
@@ -31,7 +30,10 @@ from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Bugcheck, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
     from dumpkit.commands.analyze_hang import HangAnalysis
     from dumpkit.kernel.analysis.blame import Culprit
     from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis

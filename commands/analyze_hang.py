@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.kernel.analysis.hang import Blocker, analyze_hang, process_of
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 #: Threads that are named one by one.
 _MOST_NAMED = 8

@@ -5,8 +5,6 @@ Layout and order of the labels: public transcripts of WinDbg.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, Optional, Tuple
-
 from dumpkit.commands.contexts import (
     ExceptionBlock,
     RegisterBlock,
@@ -19,7 +17,10 @@ from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Tuple
+
     from dumpkit.kernel.pool.allocation import PoolAllocation
 
 _RULE = "*" * 79

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
-
 from dumpkit.errors import CommandError
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex
@@ -11,6 +9,10 @@ from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
 from dumpkit.target import Bugcheck
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Tuple
 
 
 class BugcheckData(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Optional, Tuple
-
 from dumpkit.code import current_line, label_of
 from dumpkit.errors import CommandError, MemoryReadError
 from dumpkit.kernel.context_record import context_record
@@ -17,6 +15,10 @@ from dumpkit.registers import Context
 from dumpkit.registry import Expression, Text, command
 from dumpkit.session import Session
 from dumpkit.target import ExceptionRecord, SymbolLocation, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Tuple
 
 
 class RegisterBlock(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.commands.bugcheck import BugcheckData, bugcheck_data, bugcheck_lines
 from dumpkit.commands.di import DumpInfo, di, dump_info_lines
 from dumpkit.commands.stack import StackTrace, k, stack_lines
@@ -12,6 +10,10 @@ from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 _RULE = "=" * 44
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Union
-
 from dumpkit.commands.dt import NameList, Signature, TypeView, type_lines, understood, view
 from dumpkit.errors import CommandError
 from dumpkit.output import Line
@@ -12,6 +10,10 @@ from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.typetext.ddt import DdtDump
 from dumpkit.typetext.request import USAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Union
 
 
 class Annotated(Record):

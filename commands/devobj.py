@@ -5,8 +5,6 @@ Format: the examples of the !devobj and !devstack pages in Microsoft's debugger 
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
-
 from dumpkit.commands.object_argument import object_address
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
@@ -19,6 +17,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Word, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 #: wdm.h.
 CHARACTERISTICS: Dict[int, str] = {

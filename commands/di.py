@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
-
 from dumpkit.clock import Moment, Zone, from_filetime, moment
 from dumpkit.commands.bugcheck import BugcheckData, bugcheck_data
 from dumpkit.commands.vertarget import Times, base_line, times_lines, times_of
@@ -16,7 +14,10 @@ from dumpkit.registry import Switch, command
 from dumpkit.session import Session
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
+
     from dumpkit.commands.contexts import ExceptionBlock
 
 _MISSING = "Not Found"

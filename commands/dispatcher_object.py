@@ -5,8 +5,6 @@ Format: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple, Union
-
 from dumpkit.commands.ddt import Annotated, annotated, annotated_lines
 from dumpkit.commands.object import ObjectData, object_data, object_lines
 from dumpkit.commands.t_facts import ThreadFacts, thread_facts
@@ -23,6 +21,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple, Union
 
 _RIGHT = (2, 3, 4, 5, 7)
 _HEADS = ("Process", "Thread", "Id", "CSwitches", "User", "Kernel", "State", "Time", "Reason", "Wait Function")

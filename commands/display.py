@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, Optional, Tuple
-
 from dumpkit.commands.display_formats import (
     FORMATS,
     SUMMARIES,
@@ -21,6 +19,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 #: Where `dpa` and `dpu` stop when no zero does, in characters.
 _FOLLOWED_LIMIT = 55

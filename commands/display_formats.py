@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from math import isfinite
 from struct import unpack
-from typing import Dict, Iterator, Optional, Tuple, Union
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Tuple, Union
 
 #: Where `da` and `du` stop when no zero does, in characters, and how many stand in a line.
 TEXT_LIMIT = 384

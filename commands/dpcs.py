@@ -5,8 +5,6 @@ Format: the example in Microsoft's page on bugcheck 0x133, and public transcript
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.dpc import dpc_queues
@@ -15,6 +13,10 @@ from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 
 class QueuedDpc(Record):

@@ -6,7 +6,6 @@ Format: public transcripts of !drvobj, and its page in Microsoft's debugger docu
 from __future__ import annotations
 
 from functools import partial
-from typing import Iterator, List, Optional, Set, Tuple, Union
 
 from dumpkit.commands.devobj import DeviceStackData, stack_data, stack_lines
 from dumpkit.commands.object_argument import object_address
@@ -20,6 +19,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, Word, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Set, Tuple, Union
 
 DEVICES, ROUTINES, STACKS = 1, 2, 4
 #: Devices in a line.

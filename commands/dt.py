@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Tuple, Union
-
 from dumpkit.errors import CommandError, SymbolError
 from dumpkit.output import Hex, Line
 from dumpkit.record import Record
@@ -15,6 +13,10 @@ from dumpkit.typetext.dump import TypeDump
 from dumpkit.typetext.names import c_words, result_name
 from dumpkit.typetext.request import USAGE, TypeRequest, looks_like_address, parse
 from dumpkit.typetext.values import Reader, Value, reader_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Tuple, Union
 
 _WILD = "*?"
 

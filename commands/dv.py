@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, RegisterError
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.numbers import quoted
@@ -18,6 +16,10 @@ from dumpkit.symbols.types import BaseType, PointerType
 from dumpkit.target import Target
 from dumpkit.typetext.values import Reader, Value, is_character
 from dumpkit.wildcards import matcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 #: How wide a name is.
 _NAME_WIDTH = 15

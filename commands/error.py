@@ -5,13 +5,15 @@ Format: the examples of the !error page in Microsoft's debugger documentation, a
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
-
 from dumpkit.kernel.status import Status, hresult, ntstatus, win32_error
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional
 
 _UNKNOWN = "<Unable to get error code text>"
 

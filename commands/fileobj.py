@@ -6,7 +6,6 @@ Format: public transcripts of !fileobj.
 from __future__ import annotations
 
 from functools import partial
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import CommandError, SymbolError
 from dumpkit.gaps import Gaps
@@ -18,6 +17,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 _MOST_IRPS = 10_000
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
-
 from dumpkit.formats import NumberFormats, evaluation, number_formats
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 
 class Value(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.commands.contexts import RegisterBlock, register_block, register_block_lines
 from dumpkit.commands.stack import StackFrame, frame_line, session_frames
 from dumpkit.errors import CommandError
@@ -12,6 +10,10 @@ from dumpkit.output import Line
 from dumpkit.record import Record
 from dumpkit.registry import Switch, Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 
 class ChosenFrame(Record):

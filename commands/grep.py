@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterator, List, Tuple
 
 from dumpkit.arguments import take_word
 from dumpkit.errors import CommandError
@@ -12,6 +11,10 @@ from dumpkit.output import Line, plain
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Tuple
 
 _USAGE = "grep [-r] [-v] [-A COUNT] PATTERN COMMAND"
 #: grep within grep: no deeper than this.

@@ -5,8 +5,6 @@ Format: the kernel-mode examples of the !handle page in Microsoft's debugger doc
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.commands.object import NAMES, ObjectData, header_lines, object_data
 from dumpkit.commands.process_block import ProcessBlock, process_block, process_block_lines
 from dumpkit.errors import CommandError, DumpkitError
@@ -20,6 +18,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 #: The flags of !handle.
 BASIC, OBJECTS, FREE, KERNEL, IDS = 1, 2, 4, 0x10, 0x20

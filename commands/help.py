@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from textwrap import dedent
-from typing import Dict, Iterator, List, Tuple, Union
 
 from dumpkit.errors import CommandError
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import CATEGORIES, Command, Option, Switch, Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Tuple, Union
 
 
 class Overview(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import THREAD_OBJECT, Thread
@@ -12,6 +10,10 @@ from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 _LIVE_ONLY = "This operation only works on live kernel debug sessions"
 

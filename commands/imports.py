@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Iterator, List, Optional, Tuple, Union
-
 from dumpkit.errors import CommandError, SymbolError
 from dumpkit.kernel.imports import ImportSlot, ImportTable, ModuleImports, module_of
 from dumpkit.numbers import quoted
@@ -13,7 +11,10 @@ from dumpkit.registry import Switch, Text, command
 from dumpkit.session import Session
 from dumpkit.target import Module, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterable, Iterator, List, Optional, Tuple, Union
+
     from dumpkit.symbols.imports import BoundModule
 
 

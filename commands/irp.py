@@ -6,7 +6,6 @@ Format: the examples of the !irp and !irpfind pages in Microsoft's debugger docu
 from __future__ import annotations
 
 from functools import partial
-from typing import Iterator, List, Optional, Tuple, Union
 
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
@@ -17,6 +16,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, Word, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple, Union
 
 _HEADING = "     cmd  flg cl Device   File     Completion-Context"
 

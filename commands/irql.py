@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.irql import irql_name, missing_symbol, other_evidence, saved_irql
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 
 class Evidence(Record):

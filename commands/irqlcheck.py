@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.irql_evidence import StackReader, measure, measure_wait
 from dumpkit.kernel.irql_findings import FrameFacts, IrqlVerdict, RaiseSite, Violation
@@ -14,6 +12,10 @@ from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Switch, Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 #: Calls behind the cause that are named one by one.
 _MOST_AHEAD = 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator
-
 from dumpkit.record import Record
 from dumpkit.registry import Switch, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 
 class Lines(Record):

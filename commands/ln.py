@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.errors import CommandError
 from dumpkit.memory import U64_MASK
 from dumpkit.numbers import quoted
@@ -12,6 +10,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Switch, Text, command
 from dumpkit.session import Session
 from dumpkit.symbol_text import behind_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 
 class NamedPlace(Record):

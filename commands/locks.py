@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
-
 from dumpkit.commands.resource_lock import (
     OwnerRow,
     ResourceLock,
@@ -23,6 +21,10 @@ from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 #: Threads in a line.
 _IN_A_LINE = 4

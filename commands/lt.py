@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.commands.thread_row import RowMaker, ThreadRow, problem_lines, thread_table
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
@@ -16,6 +14,10 @@ from dumpkit.output import Line
 from dumpkit.record import Record
 from dumpkit.registry import Option, Switch, Word, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 _COLUMNS = ("Process", "PID", "Thread", "Id", "State", "Time", "Reason")
 _VERBOSE = ("Process", "PID", "Thread", "Id", "Pri", "CSwitches", "User", "Kernel", "State", "Time", "Reason")

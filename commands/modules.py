@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Optional, Tuple, Union
-
 from dumpkit.clock import Zone, link_time
 from dumpkit.errors import CommandError
 from dumpkit.numbers import quoted
@@ -13,6 +11,10 @@ from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Module, Target, UnloadedModule
 from dumpkit.wildcards import matches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, Optional, Tuple, Union
 
 _HEADING = "start             end                 module name"
 #: The language and code page pairs that the engine looks for in version resources.

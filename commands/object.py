@@ -6,7 +6,6 @@ Format: the examples of the !object page in Microsoft's debugger documentation, 
 from __future__ import annotations
 
 from functools import partial
-from typing import Iterator, List, Optional, Set, Tuple, Union
 
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
@@ -17,6 +16,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Set, Tuple, Union
 
 #: What !object shows: counts and name; contents; optional headers; the full path.
 NAMES, CONTENTS, HEADERS, PATH = 1, 8, 0x10, 0x20

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Sequence
 
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError, RegisterError, SymbolError
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 #: What is an address beyond doubt: no device is called so.
 _ADDRESS = re.compile(r"(?:0x)?[0-9a-f]{1,8}`?[0-9a-f]{8}", re.IGNORECASE)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.commands.di import date_time_text
 from dumpkit.commands.lt import chosen_process
 from dumpkit.commands.process_row import ProcessMemory, handle_count, process_memory, session_number
@@ -18,6 +16,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.sizes import short_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple
 
 _SYSTEM = 4
 _INDENT = "    "

@@ -6,8 +6,6 @@ shows zeros for what it cannot find on x64 (SelfPcr, Irql, IDT, GDT, TSS); here 
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.dpc import dpc_queues
@@ -17,6 +15,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Tuple
 
 #: What a line shows -> where it is in the _KPCR. On x64 a union puts other members over the NT_TIB: GdtBase,
 #: TssBase, UserRsp, Self, CurrentPrcb, LockArray and Used_Self, in that order.

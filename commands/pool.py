@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, SymbolError
 from dumpkit.kernel.pool.allocation import PoolAllocation, allocation_of
 from dumpkit.kernel.pool.block import BIG, LARGE, SPECIAL, Block, tag_text
@@ -17,7 +15,10 @@ from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
+
     from dumpkit.kernel.pool.classic_pool import Corruption
     from dumpkit.kernel.pool.tags import TagDescription
 

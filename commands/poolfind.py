@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.commands.pool import entry_line
 from dumpkit.commands.poolused import wanted_tag
 from dumpkit.errors import CommandError
@@ -16,6 +14,10 @@ from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple
 
 _WORDS = {NONPAGED_ONLY: "NonPaged", PAGED_ONLY: "Paged", SPECIAL_ONLY: "Special"}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.errors import CommandError, MemoryReadError
 from dumpkit.kernel.pool.block import tag_text
 from dumpkit.kernel.pool.header import PROTECTED
@@ -13,6 +11,10 @@ from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 _VERBOSE, _BY_NONPAGED, _BY_PAGED, _SESSION = 1, 2, 4, 8
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.commands.pool import entry_line
 from dumpkit.kernel.pool.block import Block, tag_text
 from dumpkit.kernel.pool.header import PROTECTED
@@ -13,6 +11,10 @@ from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 _LISTS, _BASIC, _FULL = 1, 2, 3
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.arguments import take_word
 from dumpkit.commands.process_block import ProcessBlock, process_block, process_block_lines
 from dumpkit.commands.process_statistics import ProcessStatistics, process_statistics, statistics_lines
@@ -16,6 +14,10 @@ from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 _USAGE = "process [/s SESSION] [/m MODULE] [PROCESS [FLAGS [IMAGE]]]"
 _CURRENT = 0xFFFF_FFFF_FFFF_FFFF

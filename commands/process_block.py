@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
-
 from dumpkit.errors import DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.numbers import pointer
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional
 
 
 class ProcessBlock(Record):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 from dumpkit.durations import rounded_milliseconds, truncated_milliseconds
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread_counts import ThreadCounts
 from dumpkit.kernel.ticks import tick_length
 from dumpkit.output import Hex
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 _PAGE = 0x1000
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Optional
-
 from dumpkit.durations import long_duration, truncated_milliseconds
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.ticks import tick_length
 from dumpkit.output import Hex, Line
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Optional
 
 _DAY = 86_400_000
 _PAGE_KB = 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.page_table_entry import (
     VALID,
@@ -26,6 +24,10 @@ from dumpkit.registers import ARM64, Architecture
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 #: Entries that one command shows.
 _MOST = 4096

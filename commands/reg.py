@@ -2,14 +2,16 @@ r"""`!mex.mreg`, `!svcreg` and `!cn`: keys of the registry, the key of a service
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple, Union
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.hive import Data, Key, Registry, RegistryValue, computer_name
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Option, Word, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple, Union
 
 _USAGE = "reg -p PATH | reg hivelist"
 _SERVICES = "\\REGISTRY\\MACHINE\\SYSTEM\\CurrentControlSet\\Services\\"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, Optional, Tuple
 
 from dumpkit.code import current_line, label_of
 from dumpkit.errors import CommandError, ExpressionError, RegisterError
@@ -25,6 +24,10 @@ from dumpkit.register_text import (
 from dumpkit.registers import X64, Context
 from dumpkit.registry import Expression, Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Tuple
 
 
 class Registers(Record):

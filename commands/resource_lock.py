@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
-
 from dumpkit.commands.thread_row import display_name
 from dumpkit.commands.wait_lines import wait_function
 from dumpkit.durations import truncated_milliseconds
@@ -17,6 +15,10 @@ from dumpkit.kernel.wait_chain import wait_chain
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Sequence, Tuple
 
 #: Waiting threads from which deadlocks are looked for.
 _MOST_FOLLOWED = 500

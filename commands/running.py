@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
-
 from dumpkit.commands.thread_row import RowMaker, ThreadRow, problem_lines, thread_table
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.ready_queues import ScheduledThreads, ready_threads, running_threads, standby_threads
@@ -12,6 +10,10 @@ from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Tuple
 
 _RUNNING = "Process|PID|Thread|Id|Pri|Base Pri|Next CPU|CSwitches|User|Kernel|State|Time|Reason".split("|")
 _QUEUED = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List
-
 from dumpkit.arguments import take_word
 from dumpkit.errors import CommandError
 from dumpkit.record import Record
 from dumpkit.registry import Text, Word, command
 from dumpkit.script import run_block, run_lines
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List
 
 
 class Message(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.stack import MOST_FRAMES, Frame, walk_stack
 from dumpkit.kernel.x64_walk import CODE, FRAME_POINTER, SCAN
@@ -14,6 +12,10 @@ from dumpkit.registers import X64, Context
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 #: How a frame's line shows that its unwind data was not there.
 _MARKS = {CODE: "(code)", SCAN: "(scan)", FRAME_POINTER: "(frame pointer)"}

@@ -6,7 +6,6 @@ from array import array
 from functools import partial
 from itertools import compress
 from sys import byteorder
-from typing import Callable, Iterable, Iterator, Optional, Sequence
 
 from dumpkit.commands.imports import chosen_module
 from dumpkit.errors import CommandError
@@ -28,6 +27,10 @@ from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Option, Switch, Text, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterable, Iterator, Optional, Sequence
 
 _USAGE = "strings [-n MIN] [-a | -u] -m MODULE | START END | START L COUNT"
 #: What a command without END or COUNT looks through, in bytes.

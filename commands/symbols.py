@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.arguments import take_word
 from dumpkit.commands.modules import LoadedModule, module_rows
@@ -14,6 +13,10 @@ from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.symbols.search import SymbolSearch
 from dumpkit.target import Module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 _RULE = "************* Symbol Path validation summary **************"
 #: Dots in a line of `.reload`, and in its first one.

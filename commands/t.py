@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, Optional, Tuple
-
 from dumpkit.commands.t_facts import ThreadFacts, thread_facts
 from dumpkit.commands.t_lines import header_lines, irp_lines, priority_lines, size_lines, stack_table, wait_lines
 from dumpkit.commands.t_stack import RawWord, ThreadStack, raw_line, raw_words, resource_info, stack_rows
@@ -15,7 +13,10 @@ from dumpkit.registers import Context
 from dumpkit.registry import Option, Switch, Word, command
 from dumpkit.session import Session
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
+
     from dumpkit.commands.wait_lines import WaitAnalysis
 
 #: NTSTATUS of a switch to a thread whose stack is not in memory, as an HRESULT: what mex says of it.

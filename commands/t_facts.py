@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Sequence, Tuple
-
 from dumpkit.durations import rounded_milliseconds, truncated_milliseconds
 from dumpkit.errors import SymbolError
 from dumpkit.gaps import Gaps
@@ -13,7 +11,10 @@ from dumpkit.kernel.ticks import tick_length
 from dumpkit.output import Hex
 from dumpkit.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Optional, Sequence, Tuple
+
     from dumpkit.kernel.wait import WaitBlock
 
 

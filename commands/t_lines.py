@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
-
 from dumpkit.commands.t_facts import Priorities, ThreadFacts, WaitRow
 from dumpkit.durations import short_duration
 from dumpkit.output import Line, Span, linked_table, plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Union
+
     from dumpkit.commands.t_stack import StackRow, ThreadStack
 
 #: What stands for a fact that the dump does not hold.

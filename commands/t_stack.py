@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.named_frame import named_frames
@@ -14,6 +13,10 @@ from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registers import Context
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 #: The kernel's functions that wait for an executive resource.
 _ACQUIRES_RESOURCE = re.compile(r"nt!Ex\w*Acquire(Resource|Shared|Exclusive)\w*")

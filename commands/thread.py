@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.commands.process_block import ProcessBlock, process_block, process_block_lines
 from dumpkit.commands.thread_block import THREADS, WAITS, ThreadBlock, thread_block, thread_block_lines
 from dumpkit.errors import CommandError
@@ -13,6 +11,10 @@ from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 _CURRENT = 0xFFFF_FFFF_FFFF_FFFF
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
-
 from dumpkit.commands.stack import StackFrame, StackTrace, frames_with_inlined, stack_lines
 from dumpkit.commands.thread_times import UNKNOWN, ThreadTimes, number_text, thread_time_lines, thread_times
 from dumpkit.errors import DumpkitError, MemoryReadError
@@ -15,6 +13,10 @@ from dumpkit.kernel.whole_stack import whole_stack
 from dumpkit.numbers import pointer
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 #: Flags of !thread and !process (their documentation).
 TIMES, WAITS, THREADS, PLAIN_STACK, USE_PROCESS = 0x1, 0x2, 0x4, 0x8, 0x10

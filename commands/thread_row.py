@@ -5,8 +5,6 @@ Format: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.commands.t_lines import UNKNOWN, thread_link
 from dumpkit.durations import rounded_milliseconds, short_duration, truncated_milliseconds
 from dumpkit.gaps import Gaps
@@ -16,6 +14,10 @@ from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
 from dumpkit.output import Hex, Line, Span, linked_table, plain
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 
 class ThreadRow(Record):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
-
 from dumpkit.durations import day_duration, long_duration, truncated_milliseconds
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
 from dumpkit.output import Line
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional
 
 #: What stands for a text or number that the dump does not hold.
 UNKNOWN = "????"

@@ -5,8 +5,6 @@ Format: the example of the !timer page in Microsoft's debugger documentation, an
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple, Union
-
 from dumpkit.clock import Zone, from_filetime
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
@@ -17,6 +15,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple, Union
 
 _HEADING = "List Timer             Interrupt Low/High Fire Time                  DPC/thread"
 #: FILETIMEs from here on have years of five digits.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.commands.lt import process_id
 from dumpkit.commands.process_row import (
     ProcessRow,
@@ -34,6 +32,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Option, Switch, Word, command
 from dumpkit.session import Session
 from dumpkit.sizes import short_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 _USAGE = "tl [-t] [-s [SESSION]] [-u] [-m MODULE] [-mem] [-cpu] [-proc] [-sort thread] [-z] [FILTER]"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.code import instructions, instructions_before, label_of
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.errors import CommandError
@@ -14,6 +12,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple
 
 #: Instructions shown where no length is given.
 _COUNT = 8

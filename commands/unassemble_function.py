@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.code import label_of, name_of
 from dumpkit.commands.unassemble import CodeLine, code_line
 from dumpkit.disassembly.instruction import Instruction
@@ -16,6 +14,10 @@ from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 
 class CodeBlock(Record):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.commands.lt import ThreadFilter, chosen_process, names_in
 from dumpkit.commands.t_lines import thread_link
@@ -19,6 +18,10 @@ from dumpkit.output import Hex, Line, Span, linked_table
 from dumpkit.record import Record
 from dumpkit.registry import Option, Switch, Word, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 _USAGE = "us [-a] [-p PROCESS] [-k] [-cpu] [-e TEXT] [-r REGEX] [-wr REASON,...] [FILTER]"
 #: Threads of a group that are named.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
-
 from dumpkit.clock import Zone, from_filetime, session_time, uptime
 from dumpkit.kernel.version import product_line, version_line
 from dumpkit.numbers import quoted
@@ -11,6 +9,10 @@ from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional
 
 
 class Times(Record):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.memory_counts import KILOBYTES_A_PAGE, memory_counts
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 _NO_PROCESSES, _ADDRESS_SPACE = 0x1, 0x20
 #: Labels and numbers together end here.

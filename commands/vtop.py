@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import CommandError
 from dumpkit.kernel.paging import PageState, VirtualMemory
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
@@ -13,6 +11,10 @@ from dumpkit.record import Record
 from dumpkit.registers import ARM64
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, List, Optional, Tuple
 
 #: The engine's names of the entries, which are those of the processor's manuals.
 _NAMES = {"PXE": "PML4E", "PPE": "PDPE"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
-
 from dumpkit.commands.process_row import session_number
 from dumpkit.commands.t_lines import UNKNOWN, thread_link
 from dumpkit.commands.thread_row import display_name, problem_lines, process_span
@@ -14,6 +12,10 @@ from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 
 class Whereabouts(Record):

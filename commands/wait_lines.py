@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple, Union
-
 from dumpkit.commands.t_lines import thread_link
 from dumpkit.durations import short_duration, truncated_milliseconds
 from dumpkit.errors import DumpkitError
@@ -12,6 +10,10 @@ from dumpkit.kernel.ticks import tick_length
 from dumpkit.kernel.wait_chain import Cause, WaitChain, WaitNode
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple, Union
 
 
 class WaitCause(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.commands.t_lines import UNKNOWN, thread_link
 from dumpkit.commands.thread_row import RowMaker, ThreadRow, problem_lines, thread_table
 from dumpkit.errors import DumpkitError
@@ -15,6 +13,10 @@ from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 _COLUMNS = "Process|PID|Thread|Id|CSwitches|User|Kernel|State|Time|Reason|Wait Function".split("|")
 

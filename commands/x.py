@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
-
 from dumpkit.commands.modules import ModuleList, module_lines, module_rows
 from dumpkit.errors import CommandError
 from dumpkit.numbers import quoted
@@ -14,6 +12,10 @@ from dumpkit.session import Session
 from dumpkit.symbol_text import behind_name, c_name
 from dumpkit.symbols.types import FunctionType
 from dumpkit.target import FoundSymbol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 _USAGE = "x [/0|/1|/2] [/v] [/t] [/q] [/f|/d] [/a|/A|/n|/N|/z|/Z] [MODULE!]PATTERN"
 _LETTERS = "012vtqfdaAnNzZsipkD"

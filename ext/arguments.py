@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
-
 from dumpkit.errors import CommandError
 from dumpkit.registry import Argument, Command, Expression, Option, Switch, Text, Word
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+    from typing_extensions import TypeAlias
+
 #: Reads one expression from the start of a text: (value, what follows it).
-Evaluate = Callable[[str], Tuple[int, str]]
+Evaluate: TypeAlias = "Callable[[str], Tuple[int, str]]"
 
 #: What asks any command for its help.
 HELP_FLAGS = frozenset(("-h", "-?", "-help", "--help", "/?"))

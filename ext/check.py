@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Sequence
-
 from dumpkit.dump import open_dump
 from dumpkit.dump.check import DumpCheck, check_dump
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Output, Span, data
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Sequence
 
 USAGE = "dumpkit check FILE... [--json]"
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from os import devnull
-from typing import List, NoReturn, Optional, Sequence
 
 from dumpkit import __version__
 from dumpkit.errors import DumpkitError, ExpressionError, UnwritableError
 from dumpkit.options import FIRST_WORDS, Options, help_text, read_options
 from dumpkit.output import Output, printable
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, NoReturn, Optional, Sequence
 
 #: Exit statuses: a command failed; the dump cannot be opened or the call is wrong; dumpkit itself failed; as shells
 #: count an interrupt and a closed pipe.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Optional
 
 from dumpkit.errors import CommandError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: 100 ns units between 1601 and 1970.
 _EPOCH = 116_444_736_000_000_000

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
-
 from dumpkit.disassembly import disassembler
 from dumpkit.disassembly.effective_address import effective_address_note
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.module_code import ModuleCode
 from dumpkit.registers import Context
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional
 
 #: The privilege level in a selector's low bits that user mode has.
 _USER_MODE = 3

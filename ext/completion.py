@@ -9,12 +9,14 @@ The scripts hold the words that were there when they were made; they start no pr
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
-
 from dumpkit.commands import INDEX
 from dumpkit.errors import CommandError
 from dumpkit.options import FIRST_WORDS, OPTIONS
 from dumpkit.output import Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Sequence, Tuple
 
 USAGE = "dumpkit completion bash|zsh|fish"
 

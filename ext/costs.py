@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Dict
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict
 
 MEGABYTE = 1 << 20
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from os import environ
 from types import TracebackType
-from typing import Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: The environment variable that has tracebacks shown.
 DEBUG = "DUMPKIT_DEBUG"

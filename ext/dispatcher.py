@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.arguments import asks_for_help, read_arguments
 from dumpkit.commands import INDEX
@@ -13,6 +12,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Line, data
 from dumpkit.registry import REGISTERED, Command
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 #: Entry points of this group name modules that register commands of third parties.
 ENTRY_POINTS = "dumpkit.commands"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Tuple
 
 #: 100 ns units in a millisecond.
 _MILLISECOND = 10_000

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import BinaryIO, Callable, Dict, Iterator, List, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, Callable, Dict, Iterator, List, Optional
 
 #: More processes than this would wait for the one that shows what they find.
 _MOST = 8

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from math import copysign, isinf, isnan
 from struct import unpack
-from typing import Iterator
 
 from dumpkit.clock import Zone, moment, session_time
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted, signed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 _U64 = (1 << 64) - 1
 

@@ -7,11 +7,14 @@ gaps.lines()        "its name: not present at PDE"
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Tuple, TypeVar, Union
-
 from dumpkit.errors import DumpkitError, MemoryReadError
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Optional, Tuple, TypeVar, Union
+
+    T = TypeVar("T")
+
 
 #: Lines beyond these are counted, not shown.
 _SHOWN = 12

@@ -8,12 +8,13 @@ answers. Each runs in a fresh interpreter: what lasts between two commands is wh
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence
 
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from typing import Any, Dict, Iterable, List, Optional, Sequence
 
     from dumpkit.session import Session
 

@@ -14,14 +14,16 @@ Every failure is a DumpkitError.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence
 
 from dumpkit.dispatcher import Dispatcher, parse_call, split_commands
 from dumpkit.errors import CommandError
 from dumpkit.output import Output, data, plain
 from dumpkit.session import Session
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Sequence
+
     from dumpkit.dispatcher import Call
     from dumpkit.kernel.process import Process
     from dumpkit.kernel.thread import Thread

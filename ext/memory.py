@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from struct import Struct
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 PAGE_SIZE = 0x1000
 U64_MASK = 0xFFFF_FFFF_FFFF_FFFF

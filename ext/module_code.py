@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional
-
 from dumpkit.memory import AddressSpace
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Optional
+
     from dumpkit.symbols.module_image import ModuleImage
 
 

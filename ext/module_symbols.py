@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Sequence, TypeVar
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Mapping, Optional, Sequence, TypeVar
+
     from dumpkit.symbols.pe import CodeView, PEImage, Section
     from dumpkit.symbols.search import SymbolSearch
     from dumpkit.symbols.symbol_file import SymbolFile
 
-Answer = TypeVar("Answer")
+    Answer = TypeVar("Answer")
+
 
 #: What the engine does not say of a module whose symbols nobody asked for yet.
 DEFERRED = "deferred"

@@ -8,9 +8,10 @@ checkers it is typing's own; instances are tuples, with `_fields`, `_replace`, `
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Dict, Tuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Dict, Tuple
     from typing import NamedTuple as NamedTuple
 else:
     from operator import itemgetter

@@ -5,10 +5,12 @@ A table and a loop instead of argparse: importing that costs as much as opening 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
-
 from dumpkit.errors import CommandError
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 
 class _Option(Record):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
-from typing import Any, Iterable, Iterator, List, Optional, Sequence, TextIO, Union
 
 from dumpkit.errors import UnwritableError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Sequence, TextIO, Union
+
+    from typing_extensions import TypeAlias
 
 
 class Span(NamedTuple):
@@ -18,7 +24,7 @@ class Span(NamedTuple):
 
 
 #: A line of output without its line end. Most are plain strings.
-Line = Union[str, Sequence[Union[str, Span]]]
+Line: TypeAlias = "Union[str, Sequence[Union[str, Span]]]"
 
 
 class Hex(int):

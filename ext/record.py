@@ -8,11 +8,12 @@ defaults, equality, a repr; type checkers see a frozen dataclass, and `dataclass
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, NoReturn, Tuple
-
 from dumpkit.named_tuple import annotated_names
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, NoReturn, Tuple
+
     from typing_extensions import dataclass_transform
 else:
 
@@ -28,7 +29,7 @@ class _DataclassFields:
 
         defaults = owner._defaults  # type: ignore[attr-defined]
         fields = [
-            (name, Any, field(default=defaults[name])) if name in defaults else (name, Any)
+            (name, object, field(default=defaults[name])) if name in defaults else (name, object)
             for name in owner._fields  # type: ignore[attr-defined]
         ]
         made: Any = make_dataclass(owner.__name__, fields)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
-
 from dumpkit.registers import PARTS, X64, Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional
 
 _X64_ROWS = (
     ("rax", "rbx", "rcx"),

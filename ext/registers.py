@@ -6,9 +6,12 @@ Layouts: CONTEXT and ARM64_NT_CONTEXT in winnt.h.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 from dumpkit.errors import DumpFormatError, RegisterError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 
 class Architecture:

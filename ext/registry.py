@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, TypeVar, Union
-
 from dumpkit.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, TypeVar, Union
+
     from dumpkit.output import Line
+    from typing_extensions import TypeAlias
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Where a command stands in `help`.
 CATEGORIES = ("Dump", "Stack", "Memory", "Code", "Modules", "Symbols", "Kernel", "Session")
@@ -63,7 +67,7 @@ class Text(Record):
     holds: str = ""
 
 
-Argument = Union[Switch, Option, Word, Expression, Text]
+Argument: TypeAlias = "Union[Switch, Option, Word, Expression, Text]"
 
 
 class Command(Record):
@@ -107,8 +111,6 @@ class Command(Record):
 
 #: Every command whose module has been imported, by each of its names. Case counts where two differ by it (dd, dD).
 REGISTERED: Dict[str, Command] = {}
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _no_lines(result: Any) -> Iterable[Line]:

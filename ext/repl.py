@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from os import environ
 from traceback import format_exception
-from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 
 from dumpkit.defects import debugging, defect_line
 from dumpkit.errors import DumpkitError, ExpressionError
@@ -14,7 +13,10 @@ from dumpkit.prompt.interrupts import Interrupts
 from dumpkit.session import Session
 from dumpkit.terminal import is_dumb
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Optional, Tuple, Union
+
     from dumpkit.prompt.reader import PromptReader
 
     Reader = Union[PromptReader, "PlainReader"]

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, MutableMapping, Optional, Protocol, TextIO, Tuple
-
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.output import Output, Span
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Dict, MutableMapping, Optional, TextIO, Tuple
+
     from dumpkit.clock import Zone
     from dumpkit.expression.scope import Scope
-    from dumpkit.output import Line
-    from dumpkit.registry import Command
-
-
-class Runner(Protocol):
-    """What a session runs commands with: the dispatcher, seen from below."""
-
-    def run(self, line: str) -> None:
-        """Run every command of a line and show each. Raises DumpkitError."""
-
-    def lines(self, text: str) -> Iterator[Line]:
-        """The lines that one command would show."""
-
-    def find(self, name: str) -> Optional[Command]:
-        """The command of that name, or None."""
-
-    def all(self) -> Dict[str, Command]:
-        """Every command by its listed name."""
+    from dumpkit.runner import Runner
 
 
 def _is_dump(path: str) -> bool:

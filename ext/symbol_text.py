@@ -5,8 +5,6 @@ Formats: the output of dbgeng (10.0.15063) for public and private PDBs.
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.numbers import quoted
 from dumpkit.symbols.types import (
     ArrayType,
@@ -21,6 +19,10 @@ from dumpkit.symbols.types import (
 from dumpkit.target import FoundSymbol, Target
 from dumpkit.typetext.scalar import base_text, enumeration_text
 from dumpkit.typetext.values import Reader, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 NO_PARAMETERS = "(<no parameter info>)"
 NO_TYPE = "= <no type information>"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import AmbiguousSymbolError, SymbolError
 from dumpkit.module_symbols import DEFERRED, ModuleSymbols, Sources, SymbolSources
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import FoundSymbol, InlinedFunction, Module, Neighbours, SourceLine, SymbolLocation, Symbols, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
     from dumpkit.symbols.search import SymbolSearch
     from dumpkit.symbols.symbol_file import LocalVariable, Symbol, SymbolFile
     from dumpkit.symbols.types import Type

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.memory import AddressSpace
@@ -18,7 +17,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
 from dumpkit.registers import Architecture, Context
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
     from dumpkit.objects import BoundType
     from dumpkit.objects.lists import ListWalk
     from dumpkit.symbols.module_image import ModuleImage

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from os import environ
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 #: Values of TERM that stand for a terminal without escape sequences.
 _DUMB = ("dumb", "unknown")

@@ -6,9 +6,12 @@ Source: "String Wildcard Syntax" in Microsoft's debugger documentation.
 from __future__ import annotations
 
 import re
-from typing import Callable, FrozenSet, List, Optional, Set, Tuple
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, FrozenSet, List, Optional, Set, Tuple
 
 
 class _Piece(NamedTuple):

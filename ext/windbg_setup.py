@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.launchers import GLUED, MARK, PREFIX, launcher_names, launcher_text
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 USAGE = "dumpkit windbg-setup [--folder FOLDER] [--remove | --aliases [all]]"
 

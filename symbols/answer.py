@@ -6,11 +6,14 @@ import socket
 import time
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
-from typing import Iterable, Iterator, Optional
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.connection import Address, Connection, Failure, describe
 from dumpkit.symbols.network import Network
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, Optional
 
 #: A transfer that brings fewer bytes a second than this is given up.
 SLOWEST = 8 << 10

@@ -9,11 +9,16 @@ the caller bounds.
 from __future__ import annotations
 
 from struct import Struct
-from typing import BinaryIO, Callable, Iterator, List, Optional
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.lzx import LzxDecoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, Callable, Iterator, List, Optional
+
+    from typing_extensions import TypeAlias
 
 SIGNATURE = b"MSCF"
 _BLOCK_SIZE = 0x8000
@@ -32,7 +37,7 @@ _FLAG_PREVIOUS, _FLAG_NEXT, _FLAG_RESERVE = 1, 2, 4
 _STORED, _MSZIP, _QUANTUM, _LZX = 0, 1, 2, 3
 
 #: Called with the bytes unpacked so far and in all.
-Progress = Callable[[int, int], None]
+Progress: TypeAlias = "Callable[[int, int], None]"
 
 
 class CabinetFile(NamedTuple):

@@ -12,11 +12,16 @@ import socket
 import threading
 import time
 from http.client import HTTPException, HTTPResponse
-from typing import Dict, List, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 _AGENT = "Microsoft-Symbol-Server/10.0.0.0 (compatible; dumpkit)"
 
@@ -125,7 +130,8 @@ class Connection:
         try:
             self._socket.settimeout(max(self.deadline - started, 0.001))
             self._socket.sendall("\r\n".join(lines).encode("latin-1"))
-            response = HTTPResponse(cast(socket.socket, _Readable(self)), method=method)
+            # All that a response asks of a socket is makefile().
+            response = HTTPResponse(_Readable(self), method=method)  # type: ignore[arg-type]
             response.begin()
         except socket.timeout as error:
             raise Failure(f"no answer in {time.monotonic() - started:.1f} s") from error
@@ -234,7 +240,7 @@ def _connect(host: str, port: int, deadline: float) -> socket.socket:
     raise Failure(reason)
 
 
-_AddressInfo = Tuple[int, int, int, str, Tuple[object, ...]]
+_AddressInfo: TypeAlias = "Tuple[int, int, int, str, Tuple[object, ...]]"
 
 
 def _resolve(host: str, port: int, deadline: float) -> List[_AddressInfo]:
@@ -244,7 +250,7 @@ def _resolve(host: str, port: int, deadline: float) -> List[_AddressInfo]:
 
     def resolve() -> None:
         try:
-            results.append(cast(List[_AddressInfo], socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            results.append([*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
         except (OSError, UnicodeError) as error:
             errors.append(error if isinstance(error, OSError) else OSError(str(error)))
 

@@ -10,10 +10,13 @@ import mmap
 import os
 import struct
 from abc import ABC, abstractmethod
-from typing import Iterator, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Sequence, Tuple
 
 MAGIC = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
 _SUPERBLOCK = struct.Struct("<32s5I")

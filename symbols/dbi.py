@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.omap import Omap
 from dumpkit.symbols.sections import SectionMap, parse_sections
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 DBI_STREAM = 3
 #: "No such stream" in a 16-bit stream number.
@@ -47,7 +52,7 @@ class Contribution(NamedTuple):
 
 
 #: The fields of a Contribution.
-_Row = Tuple[int, int, int, int]
+_Row: TypeAlias = "Tuple[int, int, int, int]"
 
 
 class Dbi:

@@ -12,9 +12,12 @@ import os
 import time
 from contextlib import suppress
 from struct import Struct
-from typing import BinaryIO, Optional
 
 from dumpkit.errors import SymbolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, Optional
 
 _SIGNATURE = b"dumpkit1"
 _TRAILER = Struct("<I8s")

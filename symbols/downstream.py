@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager, suppress
-from typing import Iterator, List, Optional, Sequence
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.download import remove
 from dumpkit.symbols.identity import Wanted
 from dumpkit.symbols.server import MAX_FILE_SIZE, Progress, SymbolServer
 from dumpkit.symbols.store import Store, compressed_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence
 
 
 class Downstream:

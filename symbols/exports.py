@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.pe import ImageFile, PEImage
 from dumpkit.symbols.preference import rank
 from dumpkit.symbols.symbol_file import Symbol, SymbolFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 
 class ExportSymbols(SymbolFile):

@@ -8,7 +8,6 @@ the wanted one. What was looked at is told in the trail, and by every error.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
@@ -28,7 +27,10 @@ from dumpkit.symbols.path import (
 from dumpkit.symbols.store import Lookup, Store, pdb_key, read_pointer
 from dumpkit.symbols.trail import Attempt, Trail
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Union
+
     from dumpkit.symbols.downstream import Downstream
     from dumpkit.symbols.network import Network
     from dumpkit.symbols.server import Progress

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Callable, Tuple
-
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.store import file_name, image_key, pdb_key
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Tuple
+
+    from typing_extensions import TypeAlias
+
 #: (GUID, DBI age) of the PDB at a path; raises SymbolError where it is none.
-IdentifyPdb = Callable[[str], Tuple[str, int]]
+IdentifyPdb: TypeAlias = "Callable[[str], Tuple[str, int]]"
 
 # Names that one kernel goes by: as the loader calls it, and as it was built.
 _KERNEL_IMAGES = ("ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe")

@@ -8,9 +8,14 @@ and length is bounded, and what cannot be read ends the table that it is in.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Callable, Iterator, List, Optional
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Optional
+
+    from typing_extensions import TypeAlias
 
 #: IMAGE_DIRECTORY_ENTRY_*
 DIRECTORY_IMPORT = 1
@@ -34,7 +39,7 @@ _DELAY_BY_RVA = 1
 _BOUND = Struct("<IHH")
 
 #: Reads bytes by RVA: up to the size that is asked for, or the first that is not there.
-Read = Callable[[int, int], bytes]
+Read: TypeAlias = "Callable[[int, int], bytes]"
 
 
 class Import(NamedTuple):

@@ -6,11 +6,14 @@ Layout: PDBStream70 and NMTNI of github.com/microsoft/microsoft-pdb; LLVM's "The
 from __future__ import annotations
 
 import struct
-from typing import Dict
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict
 
 INFO_STREAM = 1
 _HEADER = struct.Struct("<III16s")

@@ -6,9 +6,11 @@ Code offsets count from the start of the function that holds the site.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Tuple
-
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Tuple
 
 (
     _INVALID,

@@ -6,11 +6,14 @@ Layout: lfFuncId, lfMFuncId and lfStringId of cvinfo.h in github.com/microsoft/m
 from __future__ import annotations
 
 import struct
-from typing import Optional
 
 from dumpkit.symbols.leaves import LF_FUNC_ID, LF_MFUNC_ID, LF_STRING_ID, name_at
 from dumpkit.symbols.tpi import TypeTable
 from dumpkit.symbols.type_records import Record, TypeRecords
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 _ID = struct.Struct("<II")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import (
@@ -37,8 +36,10 @@ from dumpkit.symbols.types import (
     Type,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 #: A compressed table above this is refused unread; kernels' are 0.6 MB.
 FILE_LIMIT = 64 << 20

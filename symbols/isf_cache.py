@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import zlib
 from struct import Struct
-from typing import TYPE_CHECKING, List, Optional, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import Table
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     # Importing it costs more than reading a table does.
     from pathlib import Path
+    from typing import List, Optional, Tuple, Union
+
+    from typing_extensions import TypeAlias
 
     AnyPath = Union[str, Path]
 
@@ -36,7 +39,7 @@ _BYTE_ORDER = 0x01020304
 _CHECKED_FROM = 20
 
 #: (size in bytes, time of last change in ns) of a source file
-Stamp = Tuple[int, int]
+Stamp: TypeAlias = "Tuple[int, int]"
 
 
 def default_folder() -> str:

@@ -9,7 +9,6 @@ of functions, and `const`.
 from __future__ import annotations
 
 from array import array
-from typing import Dict, List, Mapping, NoReturn, Optional, Protocol, Tuple, Type
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.isf_table import (
@@ -27,13 +26,28 @@ from dumpkit.symbols.isf_table import (
 )
 from dumpkit.symbols.preference import is_string_literal, rank
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Mapping, NoReturn, Optional, Protocol, Tuple, Type
+
+    from typing_extensions import TypeAlias
+
+    class _Stream(Protocol):
+        """What lzma, zlib and bz2 decompressors have in common."""
+
+        @property
+        def eof(self) -> bool: ...
+
+        def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 #: Kernel tables are 6-10 MB of JSON; more than this is refused unread.
 JSON_LIMIT = 64 << 20
 _DICTIONARY_LIMIT = 128 << 20
 _FORMATS = ("4", "5", "6")
 _U32 = 0xFFFF_FFFF
 
-Object = Mapping[str, object]
+Object: TypeAlias = "Mapping[str, object]"
 
 
 def load(data: bytes, source: str) -> Dict[str, object]:
@@ -47,15 +61,6 @@ def load(data: bytes, source: str) -> Dict[str, object]:
     if not isinstance(tree, dict):
         raise SymbolError(f"{source}: not an ISF table: its JSON is no object")
     return tree
-
-
-class _Stream(Protocol):
-    """What lzma, zlib and bz2 decompressors have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 def _stream_for(data: bytes) -> Optional[Tuple[_Stream, Type[Exception]]]:

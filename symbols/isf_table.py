@@ -11,10 +11,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from functools import cached_property
 from struct import Struct, error
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 SECTIONS = (
     "facts",  # "key=value" lines in UTF-8

@@ -6,10 +6,12 @@ no two builds of a kernel have all of them at the same places.
 
 from __future__ import annotations
 
-from typing import List, Mapping, Optional, Tuple
-
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.symbol_file import SymbolFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Mapping, Optional, Tuple
 
 #: So many variables must agree, at least.
 LEAST = 2

@@ -7,9 +7,12 @@ stream's bytes and an offset into them; struct.error and IndexError mean that th
 from __future__ import annotations
 
 import struct
-from typing import Iterator, Optional, Tuple
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Tuple
 
 LF_VTSHAPE = 0x000A
 LF_MODIFIER, LF_POINTER, LF_PROCEDURE, LF_MFUNCTION = 0x1001, 0x1002, 0x1008, 0x1009

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence, Tuple
 
 #: Kinds of subsections; the top bit would say that one is to be ignored.
 _LINES, _CHECKSUMS, _INLINEES = 0xF2, 0xF4, 0xF6

@@ -9,9 +9,14 @@ word. Damaged data raises SymbolError; a frame never yields more than it was ask
 from __future__ import annotations
 
 from struct import unpack, unpack_from
-from typing import List, NoReturn, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, NoReturn, Optional, Sequence, Tuple
+
+    from typing_extensions import TypeAlias
 
 FRAME_SIZE = 0x8000
 #: The sizes a window may have, as powers of two.
@@ -26,7 +31,7 @@ _SLOTS = {15: 30, 16: 32, 17: 34, 18: 36, 19: 38, 20: 42, 21: 50}
 _E8_LIMIT = FRAME_SIZE << 15
 
 #: (bits of a code at most, a list by that many bits of (symbol << 5 | length)); no list for an empty tree.
-_Tree = Tuple[int, List[int]]
+_Tree: TypeAlias = "Tuple[int, List[int]]"
 
 
 def _position_slots(count: int) -> Tuple[List[int], List[int]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional, Tuple
-
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Optional, Tuple
+
     from dumpkit.symbols.pe import ImageFile, PEImage
 
 

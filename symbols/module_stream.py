@@ -7,12 +7,14 @@ Places are section:offset; offsets of records are into the module's stream.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.publics import iterate_records, symbol_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple
+
     from dumpkit.symbols.variables import Variable
 
 S_END, S_THUNK32, S_BLOCK32 = 0x0006, 0x1102, 0x1103

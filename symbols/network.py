@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
 from dumpkit.symbols.connection import Address, Connection, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Tuple
 
 _SHORTEST_WAIT = 0.05
 

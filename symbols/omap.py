@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_right
-from typing import Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 
 def words(data: bytes) -> array[int]:

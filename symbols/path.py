@@ -17,10 +17,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import List, Mapping, Optional, Tuple, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Mapping, Optional, Tuple, Union
+
+    from typing_extensions import TypeAlias
 
 #: What a bare `srv*` means, as in WinDbg; nothing else makes dumpkit ask it.
 MICROSOFT_SERVER = "https://msdl.microsoft.com/download/symbols"
@@ -48,7 +53,7 @@ class Chain(NamedTuple):
     url: Optional[str]
 
 
-Element = Union[Folder, Cache, Chain]
+Element: TypeAlias = "Union[Folder, Cache, Chain]"
 
 
 class SymbolPath(NamedTuple):

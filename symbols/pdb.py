@@ -10,7 +10,6 @@ from bisect import bisect_left
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import open_container
@@ -20,14 +19,18 @@ from dumpkit.symbols.publics import Public, Publics, symbol_hash
 from dumpkit.symbols.sections import SECTION_EXECUTE, SectionMap
 from dumpkit.symbols.symbol_file import Inline, Line, LocalVariable, Location, Symbol, SymbolFile
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
     from dumpkit.symbols.ipi import IdTable
     from dumpkit.symbols.module_stream import Private
     from dumpkit.symbols.privates import LoadedModule, Privates
     from dumpkit.symbols.tpi import TypeTable
     from dumpkit.symbols.types import Type
+    from typing_extensions import TypeAlias
 
-Place = Tuple[int, int]
+Place: TypeAlias = "Tuple[int, int]"
 
 #: How names begin that are shown otherwise than linked; those with an `@` are too.
 _DECORATIONS = frozenset("?_.")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from struct import Struct, unpack_from
-from typing import BinaryIO, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, List, Optional, Sequence, Tuple
 
 #: IMAGE_FILE_HEADER.Machine
 MACHINE_AMD64 = 0x8664

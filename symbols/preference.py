@@ -8,7 +8,9 @@ bytes of the names that the linker knew, which is the order of a PDB's address m
 
 from __future__ import annotations
 
-from typing import Iterable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 
 def is_string_literal(name: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
@@ -19,7 +18,13 @@ from dumpkit.symbols.lines import ModuleLines, NameTable
 from dumpkit.symbols.module_stream import DATA, S_LPROCREF, S_PROCREF, ModuleSymbols, Private, parse_private
 from dumpkit.symbols.publics import S_UDT, ScannedSymbols, SymbolHash, symbol_name
 
-Place = Tuple[int, int]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+    from typing_extensions import TypeAlias
+
+Place: TypeAlias = "Tuple[int, int]"
 _REFERENCE = struct.Struct("<IIH")
 
 

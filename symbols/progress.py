@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Optional, TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, TextIO
 
 _EVERY = 0.1
 # What arrives within this time is not worth a line.

@@ -9,10 +9,13 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from operator import gt
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.omap import words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 S_PUB32, S_UDT = 0x110E, 0x1108
 _PUBLIC = struct.Struct("<HHIIH")

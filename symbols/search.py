@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Callable, List, Optional
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, List, Optional
+
     from dumpkit.symbols.finder import SymbolFinder
     from dumpkit.symbols.path import SymbolPath
     from dumpkit.symbols.server import Progress

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import List, Optional, Sequence, Tuple
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.omap import Omap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Sequence, Tuple
 
 _HEADER = struct.Struct("<8s6I2HI")
 

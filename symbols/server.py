@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 from urllib.parse import quote, urljoin
 
 from dumpkit.errors import SymbolError
@@ -17,6 +16,12 @@ from dumpkit.symbols.connection import Address, Connection, Failure, parse_addre
 from dumpkit.symbols.download import Download
 from dumpkit.symbols.network import Network
 from dumpkit.symbols.store import THREE_TIER_MARK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
+
+    from typing_extensions import TypeAlias
 
 #: No file may be larger than this.
 MAX_FILE_SIZE = 1 << 30
@@ -32,7 +37,7 @@ _NOT_FOUND = frozenset((403, 404, 410))
 _HOPELESS = frozenset((401, 407, 429, 502, 503, 504))
 
 #: Called with a file's name, the bytes that are here and the bytes in all (None where the server does not say).
-Progress = Callable[[str, int, Optional[int]], None]
+Progress: TypeAlias = "Callable[[str, int, Optional[int]], None]"
 
 
 class NotFound(SymbolError):

@@ -9,10 +9,13 @@ Source: Microsoft's "Symbol Storage Format" and "SymStore", checked against what
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 #: The file that says that a store has three tiers.
 THREE_TIER_MARK = "index2.txt"

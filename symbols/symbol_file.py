@@ -6,10 +6,13 @@ Every address here is an RVA: bytes from the image's base.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Iterator, Optional, Sequence
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import Type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Sequence
 
 
 class Symbol(NamedTuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.leaves import (
@@ -42,6 +41,10 @@ from dumpkit.symbols.types import (
     RecordType,
     Type,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 #: Built-in types (TYPE_ENUM_e), by the low byte of the index: name, size, kind.
 _BUILT_IN: Dict[int, Tuple[str, int, str]] = {

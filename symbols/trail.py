@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.path import is_url, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Deque, Dict, List, Optional
 
 _KEPT = 5000
 _MAX_REASONS = 12

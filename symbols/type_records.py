@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import Dict, Iterator, List, Sequence, Tuple
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.publics import hash_name, iterate_records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Sequence, Tuple
 
 TPI_STREAM, IPI_STREAM = 2, 4
 _HEADER = struct.Struct("<IIIIIHHiIiIiIiI")

@@ -7,7 +7,10 @@ behind every 64-bit pointer. Decorations that dbgeng does not know (rvalue refer
 from __future__ import annotations
 
 import re
-from typing import Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: What WinDbg calls a string constant.
 STRING_LITERAL = "`string'"

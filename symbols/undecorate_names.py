@@ -5,10 +5,12 @@ Grammar: the decoration that Clang writes (MicrosoftMangle.cpp) and what is publ
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 from dumpkit.symbols.undecorate import STRING_LITERAL
 from dumpkit.symbols.undecorate_types import Malformed, TypeParser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 _OPERATORS = {
     "2": "operator new", "3": "operator delete", "4": "operator=", "5": "operator>>", "6": "operator<<",

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import Iterator, List, Tuple
 
-Parts = Tuple[str, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Tuple
+
+    from typing_extensions import TypeAlias
+
+Parts: TypeAlias = "Tuple[str, str]"
 
 _PLAIN = {
     "C": "signed char", "D": "char", "E": "unsigned char", "F": "short", "G": "unsigned short", "H": "int",

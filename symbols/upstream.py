@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.errors import SymbolError
 from dumpkit.symbols.connection import Failure
 from dumpkit.symbols.downstream import Downstream
@@ -13,6 +11,10 @@ from dumpkit.symbols.path import shown
 from dumpkit.symbols.server import NotFound, SymbolServer
 from dumpkit.symbols.store import POINTER_NAME, compressed_name, parse_pointer, relative_path
 from dumpkit.symbols.trail import Trail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 
 class Upstream:

@@ -7,10 +7,13 @@ and CV_HREG_e there for the numbers of registers.
 from __future__ import annotations
 
 from struct import Struct, error
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.publics import iterate_records, symbol_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 S_FRAMEPROC, S_REGISTER, S_REGREL32, S_LOCAL = 0x1012, 0x1106, 0x1111, 0x113E
 S_DEFRANGE_REGISTER, S_DEFRANGE_FRAME, S_DEFRANGE_FRAME_WHOLE, S_DEFRANGE_REGISTER_REL = 0x1141, 0x1142, 0x1144, 0x1145

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Union
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Union
+
     from dumpkit.disassembly.arm64 import Arm64Disassembler
     from dumpkit.disassembly.x64 import X64Disassembler
     from dumpkit.registers import Architecture

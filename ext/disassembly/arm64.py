@@ -9,11 +9,14 @@ capstone's stands.
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoder
 from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
 from dumpkit.numbers import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 

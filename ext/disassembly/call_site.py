@@ -6,11 +6,13 @@ is cheap. Encodings: Intel SDM volume 2, CALL; Arm ARM, BL, BLR and BLRAA.
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64, Architecture
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: Bytes before the return address that are worth reading.
 MAX_CALL_SIZE = 9

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
+    from typing import Any, Callable, Optional
+
+    from typing_extensions import TypeAlias
 
 #: cs_arch and cs_mode of capstone.h.
 _ARCHITECTURES = {"x64": (3, 1 << 3), "ARM64": (1, 0)}
@@ -33,7 +36,7 @@ class Decoded(NamedTuple):
 
 
 #: Decodes the first instruction of the bytes, which stand at a virtual address; None where they are no instruction.
-Decoder = Callable[[bytes, int], Optional[Decoded]]
+Decoder: TypeAlias = "Callable[[bytes, int], Optional[Decoded]]"
 
 
 def decoder(architecture: str) -> Decoder:

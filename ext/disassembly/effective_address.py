@@ -14,7 +14,6 @@ The rules are the engine's, found by running it on contexts made for the purpose
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Optional
 
 from dumpkit.disassembly import masm
 from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
@@ -22,6 +21,10 @@ from dumpkit.errors import RegisterError
 from dumpkit.memory import AddressSpace
 from dumpkit.numbers import quoted
 from dumpkit.registers import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional
 
 _OFFSET = r"\+0x[0-9a-f]+$"
 _BRANCH_COLUMN = 72

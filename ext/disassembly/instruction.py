@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional, Tuple
-
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Optional, Tuple
+
     from dumpkit.registers import Context
+    from typing_extensions import TypeAlias
 
 #: Gives the name of a virtual address as it stands in an operand ("nt!KeBugCheckEx", "nt+0x1234"), or None.
-SymbolNames = Callable[[int], Optional[str]]
+SymbolNames: TypeAlias = "Callable[[int], Optional[str]]"
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 

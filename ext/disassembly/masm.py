@@ -5,7 +5,9 @@ Every table here was found by comparing with the engine's `u`, opcode map by opc
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, List
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, FrozenSet, List
 
 #: Bytes of a memory operand by the word before `ptr`.
 SIZES = {

@@ -8,12 +8,13 @@ is known, decoding from there is right by construction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Optional
-
 from dumpkit.disassembly.instruction import Instruction, SymbolNames
 from dumpkit.memory import AddressSpace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Optional
+
     from dumpkit.disassembly import Disassembler
 
 _BYTES_PER_INSTRUCTION = 16

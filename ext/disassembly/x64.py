@@ -7,12 +7,15 @@ than built anew. Where the engine knows no name (AVX-512, CET), capstone's stand
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Tuple
 
 from dumpkit.disassembly import masm
 from dumpkit.disassembly.capstone_library import Decoder
 from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
 from dumpkit.numbers import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 #: The longest instruction, in bytes.
 MAX_SIZE = 15

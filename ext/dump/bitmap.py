@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from array import array
 from struct import Struct
-from typing import List, Tuple
 
 from dumpkit.dump.header import HEADER_SIZE, SUMMARY, Buffer, Header
 from dumpkit.dump.runs import LOST_RUNS, PAGE_SHIFT, PageRuns, place_runs
 from dumpkit.errors import DumpFormatError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Tuple
 
 #: FirstPage, TotalPresentPages, Pages at 0x2020; the bitmap follows at 0x2038.
 _BITMAP_HEADER = Struct("<QQQ")

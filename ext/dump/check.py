@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 from dumpkit.dump.header import DUMP_TYPES, HEADER_SIZE
 from dumpkit.dump.physical_target import PhysicalTarget
 from dumpkit.dump.tagged import TaggedBlob
@@ -15,6 +13,10 @@ from dumpkit.kernel.processors import MOST_PROCESSORS
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Bugcheck
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 
 class Part(NamedTuple):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from array import array
 from struct import Struct
-from typing import List
 
 from dumpkit.dump.header import HEADER_SIZE, Buffer, Header
 from dumpkit.dump.runs import PAGE_LIMIT, PageRuns, place_runs
 from dumpkit.errors import DumpFormatError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List
 
 _DESCRIPTOR = Struct("<I4xQ")
 _RUN = Struct("<QQ")

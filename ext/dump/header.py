@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from mmap import mmap
 from struct import Struct
-from typing import Dict, NoReturn, Optional, Tuple, Union
 
 from dumpkit.errors import DumpFormatError
 from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, NoReturn, Optional, Tuple, Union
+
+    from typing_extensions import TypeAlias
+
 #: What a dump's bytes may lie in. Slices of a `memoryview` are views; of the others, copies.
-Buffer = Union[bytes, bytearray, memoryview, mmap]
+Buffer: TypeAlias = "Union[bytes, bytearray, memoryview, mmap]"
 
 HEADER_SIZE = 0x2000
 

@@ -6,9 +6,12 @@ import os
 from io import FileIO
 from mmap import ACCESS_READ, mmap
 from stat import S_ISREG
-from typing import Union
 
 from dumpkit.errors import DumpkitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
 
 
 def map_file(path: str) -> Union[bytes, mmap]:

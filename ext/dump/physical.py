@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from mmap import mmap
-from typing import Optional, Tuple, Union
 
 from dumpkit.dump.header import (
     BITMAP_FULL,
@@ -33,6 +32,10 @@ from dumpkit.dump.header import (
 from dumpkit.dump.runs import PAGE_SHIFT, PageRuns
 from dumpkit.errors import DumpFormatError
 from dumpkit.memory import AddressSpace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple, Union
 
 
 class PhysicalMemory(AddressSpace):

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from array import array
 from struct import Struct
-from typing import Optional, Tuple
 
 from dumpkit.dump.header import HEADER_SIZE, RDMP_COMPLETE, Buffer, Header
 from dumpkit.dump.runs import LOST_RUNS, PAGE_LIMIT, PAGE_SHIFT, PageRuns, place_runs
 from dumpkit.errors import DumpFormatError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 _HEADER = Struct("<I4s4s4xQQ")
 _TOTALS_OFFSET = 0x2020

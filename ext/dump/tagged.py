@@ -8,10 +8,13 @@ dumps of Windows 8.1 to 11.
 from __future__ import annotations
 
 from struct import Struct
-from typing import List, Tuple
 
 from dumpkit.dump.header import Buffer
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Tuple
 
 #: Signature "DumpBlob", the header's size, the build of Windows.
 _FILE_HEADER = Struct("<8sII")

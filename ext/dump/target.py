@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from mmap import mmap
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Union
 
 from dumpkit.dump.header import DUMP_TYPES, Header
 from dumpkit.errors import DumpFormatError
@@ -15,7 +14,10 @@ from dumpkit.memory import AddressSpace
 from dumpkit.registers import BY_MACHINE, Context
 from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, UnloadedModule
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence, Union
+
     from dumpkit.dump.tagged import TaggedBlob
     from dumpkit.kernel.loaded_modules import LoadedImage
 

@@ -10,7 +10,6 @@ to 11. Offsets are file offsets. x64 and ARM64 have the same.
 from __future__ import annotations
 
 from struct import Struct, unpack_from
-from typing import List, Optional, Tuple
 
 from dumpkit.dump.header import HEADER_SIZE, Buffer, Header
 from dumpkit.errors import DumpFormatError
@@ -19,6 +18,10 @@ from dumpkit.kernel.loaded_modules import LONGEST_PATH, LoadedImage
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
 from dumpkit.target import UnloadedModule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 #: Where the engine shows the PRCB of a triage dump: the address that it had is not in the file.
 PRCB_ADDRESS = 0xFFFF_F780_FFFF_0000

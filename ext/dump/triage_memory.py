@@ -5,11 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from heapq import heappop, heappush
 from mmap import mmap
-from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 from dumpkit.dump.header import Buffer
 from dumpkit.dump.triage import Extent
 from dumpkit.memory import AddressSpace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 
 class TriageMemory(AddressSpace):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mmap import mmap
-from typing import TYPE_CHECKING, List, Optional, Sequence, Union
 
 from dumpkit.dump.header import Header
 from dumpkit.dump.target import DumpTarget
@@ -14,7 +13,10 @@ from dumpkit.kernel.kernel_target import SINGLE_PROCESSOR
 from dumpkit.registers import Context
 from dumpkit.target import UnloadedModule
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import List, Optional, Sequence, Union
+
     from dumpkit.kernel.debugger_data import DebuggerData
     from dumpkit.kernel.loaded_modules import LoadedImage
 

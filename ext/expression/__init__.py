@@ -8,13 +8,16 @@ documentation, and the answers of the engine.
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
 
 from dumpkit.errors import ExpressionError
 from dumpkit.expression.evaluator import MISSING, Evaluator
 from dumpkit.expression.scope import Scope
 from dumpkit.expression.tokens import U64_MASK, skip_space
 from dumpkit.numbers import signed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 #: Longest range in bytes without `L?`: longer ones are typing errors, as a rule.
 RANGE_LIMIT = 0x1000_0000

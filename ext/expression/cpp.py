@@ -8,13 +8,16 @@ value has one of the engine's types; the rules are those that its answers show: 
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Tuple
 
 from dumpkit.errors import ExpressionError, RegisterError
 from dumpkit.expression.evaluator import Evaluator
 from dumpkit.expression.scope import PSEUDO_REGISTERS, Scope
 from dumpkit.expression.tokens import read_characters, skip_space
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Tuple
 
 #: How deep brackets and conditions may nest.
 DEPTH_LIMIT = 64

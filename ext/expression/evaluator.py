@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Tuple
-
 from dumpkit.errors import ExpressionError, MemoryReadError
 from dumpkit.expression.functions import (
     ARGUMENTS,
@@ -31,6 +29,12 @@ from dumpkit.expression.tokens import U64_MASK, closing_parenthesis, is_word, re
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, List, Optional, Tuple
+
+    from typing_extensions import TypeAlias
+
 #: Characters that an operand cannot start with, but that mean something in an expression.
 _NO_OPERAND = frozenset("*/%<>=&^|:),];")
 
@@ -39,7 +43,7 @@ MISSING = "Numeric expression missing from"
 
 
 #: Evaluates C++ at a place in a text.
-Cpp = Callable[[str, Scope, int], Tuple[int, int]]
+Cpp: TypeAlias = "Callable[[str, Scope, int], Tuple[int, int]]"
 
 
 class _Pending(NamedTuple):

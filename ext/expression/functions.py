@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
 
 from dumpkit.memory import AddressSpace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 #: Functions of numbers, and how many they take.
 ARGUMENTS = {"$vvalid": 2, "$iment": 1, "$fnsucc": 3}

@@ -6,14 +6,18 @@ and last the other registers, which is why `@` before a register saves a search.
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 from dumpkit.errors import AmbiguousNameError, AmbiguousSymbolError, ExpressionError, RegisterError, SymbolError
 from dumpkit.expression.scope import PSEUDO_REGISTERS, Scope
 from dumpkit.expression.tokens import MEMBER, U64_MASK, WORD, after_bang, read_number, template_end, word_end
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
+
+    from typing_extensions import TypeAlias
+
 #: A value and the place behind the words that it was read from.
-Found = Tuple[int, int]
+Found: TypeAlias = "Tuple[int, int]"
 
 
 def read_name(text: str, scope: Scope, position: int, extend: bool = True) -> Found:

@@ -5,10 +5,12 @@ Source: "MASM Numbers and Operators" in Microsoft's debugger documentation, and 
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Optional
-
 from dumpkit.expression.tokens import is_word
 from dumpkit.numbers import signed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional
 
 #: Precedence of what stands before a value, of the strongest operators between two, and of an open bracket.
 UNARY = 5

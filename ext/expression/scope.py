@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Callable, Dict, Mapping, MutableMapping, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, RegisterError, SymbolError
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
 from dumpkit.registers import PARTS, X64, Architecture, Context
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Mapping, MutableMapping, Optional, Tuple
 
 #: The engine's own pseudo-registers, without their dollar signs ("Pseudo-Register Syntax" in Microsoft's
 #: debugger documentation); those that a target does not have are refused by name.

@@ -7,9 +7,12 @@ documentation, and what the engine answers where they are silent.
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
 
 from dumpkit.errors import ExpressionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 U64_MASK = 0xFFFF_FFFF_FFFF_FFFF
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
-
 from dumpkit.errors import SymbolError
 from dumpkit.kernel.framework import holds_function_table
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional, Tuple
 
 #: `jmp qword ptr [rip+x]`, which linkers put between a call and an import, without and with REX.W.
 _STUBS = (b"\xff\x25", b"\x48\xff\x25")

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from struct import Struct, unpack_from
-from typing import Dict, Iterator, Optional, Tuple
 
 from dumpkit.errors import DumpFormatError, DumpkitError
 from dumpkit.memory import AddressSpace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Tuple
 
 #: The header alone: a LIST_ENTRY64, the tag and the size.
 HEADER_SIZE = 0x18

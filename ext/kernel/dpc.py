@@ -6,11 +6,13 @@ the queue is singly linked (_KDPC_LIST), before that a LIST_ENTRY (Windows Inter
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional
 
 #: Queued DPCs of one processor: a longer queue is damaged.
 MOST_DPCS = 10_000

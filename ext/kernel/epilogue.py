@@ -10,12 +10,15 @@ convention of Windows demands; of a conditional branch both ways are followed.
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import PARTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional, Set, Tuple
 
 #: What the x64 calling convention lets a callee change.
 VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Dict, Iterator, Optional, Set
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.target import ExceptionRecord, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Set
 
 #: EXCEPTION_RECORD64 (winnt.h): code, flags, next record, address, number of parameters, padding, 15 parameters.
 _LAYOUT = Struct("<IIQQII15Q")

@@ -7,9 +7,12 @@ binds the two. Names by index: `wdf_functions.tsv`.
 from __future__ import annotations
 
 import os
-from typing import List, Optional, Sequence
 
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Sequence
 
 #: The debugger's name of the framework's image.
 FRAMEWORK = "Wdf01000"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set, Tuple
-
 from dumpkit.code import instruction_at
 from dumpkit.disassembly.instruction import Instruction
 from dumpkit.kernel.unwind import Unwinder
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Set, Tuple
 
 #: No function has more instructions.
 MOST_INSTRUCTIONS = 100_000

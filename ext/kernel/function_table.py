@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from itertools import chain
 from struct import Struct
-from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import UnwindError
 from dumpkit.kernel.unwind_info import (
@@ -18,6 +17,10 @@ from dumpkit.kernel.unwind_info import (
 )
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.symbols.module_image import ModuleImage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 _ENTRY = 12
 _WORDS = Struct("<III")

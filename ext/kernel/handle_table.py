@@ -9,13 +9,17 @@ Attributes: OBJ_PROTECT_CLOSE, OBJ_INHERIT and OBJ_AUDIT_OBJECT_CLOSE (ntdef.h, 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.memory import PAGE_SIZE, U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import BitfieldType, RecordType
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator, List, Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 PROTECT, INHERIT, AUDIT = 1, 2, 4
 #: A handle has at most this many bits (Windows Internals: 16 million handles in a table).
@@ -170,7 +174,7 @@ class HandleTable:
         return _EntryLayout(type)
 
 
-Take = Callable[[int], int]
+Take: TypeAlias = "Callable[[int], int]"
 
 
 class _EntryLayout:

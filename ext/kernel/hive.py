@@ -10,7 +10,6 @@ address space of the process that CmpRegistryProcess names, which kernel dumps l
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Iterator, List, Optional, Tuple, Union
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import AddressSpace
@@ -18,6 +17,12 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.output import Hex
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Tuple, Union
+
+    from typing_extensions import TypeAlias
 
 #: _HHIVE.Signature
 _HIVE_SIGNATURE = 0xBEE0BEE0
@@ -69,7 +74,7 @@ VALUE_TYPES = (
 )
 _TEXTS = ("REG_SZ", "REG_EXPAND_SZ", "REG_LINK")
 
-Data = Union[str, int, bytes, Tuple[str, ...]]
+Data: TypeAlias = "Union[str, int, bytes, Tuple[str, ...]]"
 
 
 class RegistryValue(NamedTuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module, SymbolLocation, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
+
     from dumpkit.symbols.imports import BoundModule, ImportedModule, ImportTables
     from dumpkit.symbols.module_image import ModuleImage
     from dumpkit.symbols.pe import PEImage

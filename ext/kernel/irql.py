@@ -6,12 +6,14 @@ CMCI_LEVEL, which x64 alone has. Levels without a name are those of devices.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
-
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64, Architecture
 from dumpkit.target import Bugcheck, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional
 
 PASSIVE_LEVEL, APC_LEVEL, DISPATCH_LEVEL, CMCI_LEVEL = 0, 1, 2, 5
 SYNCH_LEVEL, CLOCK_LEVEL, IPI_LEVEL, HIGH_LEVEL = 12, 13, 14, 15

@@ -6,11 +6,13 @@ register, or the operand of a stack slot as the caller writes it.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Mapping, Optional, Sequence
-
 from dumpkit.kernel.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Mapping, Optional, Sequence
 
 #: Where arguments stand that a condition asks for: the fifth to the seventh are on the stack.
 PLACES = ("rcx", "rdx", "r8", "r9", "rsp + 0x20", "rsp + 0x28", "rsp + 0x30")

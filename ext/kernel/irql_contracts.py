@@ -7,9 +7,12 @@ more in the routine's remarks, and the header that declares it. What it does not
 from __future__ import annotations
 
 import os
-from typing import Dict, Optional
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional
 
 #: What the table has as the highest level where there is none.
 ANY_LEVEL = 31

@@ -6,10 +6,12 @@ wdm.h, ntifs.h, ndis.h and wdf.h with the x64 calling convention.
 
 from __future__ import annotations
 
-from typing import Dict, Optional
-
 from dumpkit.kernel.irql_level import APC, DEVICE, DISPATCH, Level, exactly
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional
 
 
 class Raise(NamedTuple):

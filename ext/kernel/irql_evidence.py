@@ -8,8 +8,6 @@ goes below the level that it was called at.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.irql import HIGH_LEVEL, bugcheck_irql, saved_irql
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Level, Way, exactly, hull, level_name
@@ -18,7 +16,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import List, Optional, Sequence, Tuple
+
     from dumpkit.kernel.call_names import CallNames, Routine
     from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
     from dumpkit.kernel.stack import Frame

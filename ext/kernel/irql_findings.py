@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
-
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_conditions import with_arguments
 from dumpkit.kernel.irql_contracts import ANY_LEVEL, Contract, contract
@@ -12,7 +10,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import List, Optional, Sequence, Tuple
+
     from dumpkit.kernel.call_names import Routine
     from dumpkit.kernel.irql_flow import Call
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.kernel.call_names import CallNames, Routine
@@ -23,6 +22,10 @@ from dumpkit.kernel.unwind import Unwinder
 from dumpkit.module_code import ModuleCode
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 #: Instructions that one function may take, those of paths that are followed again counted again.
 _BUDGET = 30_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.kernel.irql import PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
@@ -26,6 +24,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.target import Module, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 #: A driver has fewer functions; the kernel itself has some ten thousand.
 _MOST_FUNCTIONS = 50_000

@@ -8,11 +8,14 @@ functions' names are those of public symbols.
 from __future__ import annotations
 
 import re
-from typing import Optional, Sequence, Tuple
 
 from dumpkit.kernel.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, IPI_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_level import Level
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence, Tuple
 
 
 class Root(NamedTuple):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple, Union
-
 from dumpkit.kernel.call_names import Routine
 from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_effects import Raise, Restore
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import PARTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional, Tuple, Union
+
+    from typing_extensions import TypeAlias
 
 #: What the x64 calling convention lets a callee change.
 VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")
@@ -42,9 +46,9 @@ class FunctionTable(NamedTuple):
     framework: str
 
 
-Value = Union[Level, Place, Routine, FunctionTable]
+Value: TypeAlias = "Union[Level, Place, Routine, FunctionTable]"
 #: What tells two ways to a place apart.
-Key = Tuple[Level, Optional[Change], Tuple[Held, ...]]
+Key: TypeAlias = "Tuple[Level, Optional[Change], Tuple[Held, ...]]"
 
 
 class State:

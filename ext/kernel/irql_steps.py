@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Optional
 
 from dumpkit.kernel.call_names import CallNames, Routine
 from dumpkit.kernel.framework import FRAMEWORK, framework_function
@@ -11,6 +10,10 @@ from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_level import Change, Level, exactly
 from dumpkit.kernel.irql_state import WHOLE, FunctionTable, Place, State, Value
 from dumpkit.memory import U64_MASK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional
 
 _BRACKETS = re.compile(r"\[([^]]+)\]")
 _RIP = re.compile(r"rip ([+-]) (0x[0-9a-f]+|\d+)$")

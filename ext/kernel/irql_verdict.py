@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, Optional, Sequence, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.call_names import Routine
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
@@ -41,7 +39,10 @@ from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.output import Hex
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Sequence, Tuple
+
     from dumpkit.kernel.stack import Frame
 
 #: Bugchecks that are about the IRQL: of these even an open question is worth a line.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processors import Processors
 from dumpkit.registers import Context
 from dumpkit.target import Module, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence, Tuple
+
     from dumpkit.kernel.debugger_data import DebuggerData
 
 #: The engine's words for a processor that a triage dump has nothing of.

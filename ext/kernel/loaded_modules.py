@@ -8,11 +8,14 @@ here because modules must be known before any symbol file can be looked for.
 from __future__ import annotations
 
 from struct import Struct, unpack_from
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.memory import PAGE_SIZE, AddressSpace
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 #: More images than any Windows loads; a longer list is a damaged one.
 MOST_IMAGES = 4096

@@ -8,11 +8,13 @@ its two low bits, and with a flag in place of its top bit.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List
-
 from dumpkit.kernel.thread import Thread
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import Array
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List
 
 #: Entries of a thread: six in every Windows so far.
 MOST_ENTRIES = 64

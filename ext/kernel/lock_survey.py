@@ -6,13 +6,15 @@ survey.owner_of(push_lock)
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.lock_entry import lock_entries
 from dumpkit.kernel.process import processes
 from dumpkit.kernel.resource import Resource, resources
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional, Tuple
 
 #: Contended resources that are kept.
 _MOST_CONTENDED = 10_000

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, TypeVar
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processor_key import PROCESSOR_KEY_TAG, processor_name
 from dumpkit.kernel.smbios import SMBIOS_TAG, Smbios, firmware_table
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
-Fact = TypeVar("Fact", str, bytes)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Optional, TypeVar
+
+    Fact = TypeVar("Fact", str, bytes)
 
 
 class MachineFacts(NamedTuple):

@@ -7,12 +7,14 @@ numbers of pages.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 _MOST_FILES = 16
 #: Pages of 4 KB.

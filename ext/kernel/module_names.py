@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Optional, Set, Tuple
-
 from dumpkit.kernel.loaded_modules import LoadedImage
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.target import Module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 #: File name in lower case -> name; as WinDbg's engine shows modules of these names.
 _ALIASES = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.version_resource import VersionResource, version_resource
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Module, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 MICROSOFT, THIRD_PARTY, UNKNOWN = "Microsoft", "third party", "unknown"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Optional
-
 from dumpkit.kernel.stack import Frame
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, Optional
 
 
 class NamedFrame(NamedTuple):

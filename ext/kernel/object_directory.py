@@ -6,12 +6,16 @@ the root is what ObpRootDirectoryObject points to.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Set
+from collections.abc import Iterator
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.object_header import KernelObject
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Set
 
 #: Entries of one directory: more are damage.
 _MOST_ENTRIES = 100_000

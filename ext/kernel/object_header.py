@@ -12,12 +12,14 @@ and what was before a pointer to the type.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import Record, Space
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional
 
 #: Optional headers by their bits in InfoMask, the nearest to the header first (ntoskrnl's public symbols).
 OPTIONAL_HEADERS = (

@@ -6,13 +6,15 @@ kernel's symbols. A name block holds a compressed name (one byte a character) or
 
 from __future__ import annotations
 
-from typing import List, Optional, Set
-
 from dumpkit.kernel.io.file import FileObject
 from dumpkit.kernel.object_header import KernelObject
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Set
 
 #: The registry is no deeper (winreg.h: 512 levels).
 _DEEPEST_KEY = 512

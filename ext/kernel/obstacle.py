@@ -10,7 +10,6 @@ the thread that serves it; `evidence` says which. What is left are objects that 
 from __future__ import annotations
 
 from struct import unpack
-from typing import TYPE_CHECKING, Iterator, Optional, Set, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.lock_entry import lock_entries
@@ -34,7 +33,10 @@ from dumpkit.kernel.wait import (
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, Optional, Set, Tuple
+
     from dumpkit.kernel.io.irp import Irp
 
 #: A resource with more waiters than this is none.

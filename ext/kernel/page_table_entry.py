@@ -10,7 +10,6 @@ The tables map themselves: one entry of the topmost leads back to it, and the wh
 from __future__ import annotations
 
 from enum import Enum
-from typing import List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.paging import (
@@ -26,6 +25,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.registers import ARM64, X64, Architecture
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 VALID = 1
 _SWIZZLED = 1 << 4

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: IMAGE_SCN_MEM_NOT_PAGED.
 _NOT_PAGED = 0x0800_0000

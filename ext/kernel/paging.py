@@ -15,12 +15,15 @@ from __future__ import annotations
 from array import array
 from enum import Enum
 from sys import byteorder
-from typing import Dict, Iterable, List, Optional, Tuple, Union
 
 from dumpkit.errors import DumpFormatError
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import ARM64, X64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, List, Optional, Tuple, Union
 
 #: The levels from the page up, as the debugger names their entries.
 LEVEL_NAMES = ("PTE", "PDE", "PPE", "PXE", "PML5E")

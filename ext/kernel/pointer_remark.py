@@ -9,13 +9,17 @@ Format: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Optional, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.symbols.types import BaseType, RecordType, Type
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 _PROCESSES = ("_EPROCESS", "_KPROCESS")
 _THREADS = ("_ETHREAD", "_KTHREAD")
@@ -24,7 +28,7 @@ _DEVICE_COMMANDS = "   !deviceobject   !devstack"
 _LOWEST_KERNEL_ADDRESS = 0xFFFF_8000_0000_0000
 
 #: As `typetext.ddt.Remark`: (address, type pointed to) -> what is written behind the pointer, or None.
-Remark = Callable[[int, Type], Optional[str]]
+Remark: TypeAlias = "Callable[[int, Type], Optional[str]]"
 
 
 def pointer_remark(target: Target) -> Remark:

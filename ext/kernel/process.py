@@ -7,7 +7,6 @@ Windows Internals (part 1, chapter 3) describes.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Optional, Union
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
@@ -15,7 +14,10 @@ from dumpkit.objects import MemberError
 from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Optional, Union
+
     from dumpkit.kernel.thread import Thread
     from dumpkit.objects.lists import ListWalk
 

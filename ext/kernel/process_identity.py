@@ -6,10 +6,12 @@ asked of the kernel's symbols; SID and SID_AND_ATTRIBUTES are in winnt.h.
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.process import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: A SID has no more parts (SID_MAX_SUB_AUTHORITIES, winnt.h).
 _MOST_PARTS = 15

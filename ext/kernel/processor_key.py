@@ -3,7 +3,10 @@ r"""The registry's description of a processor, HARDWARE\DESCRIPTION\System\Centr
 from __future__ import annotations
 
 from struct import Struct
-from typing import Dict, Optional, Union
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional, Union
 
 #: The tagged data of a dump that holds the key's values; found in dumps of Windows 8.1 to 11, x64 and ARM64.
 PROCESSOR_KEY_TAG = "6c7ac389-4313-47dc-9f34-a8800a0fb56c"

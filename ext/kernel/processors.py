@@ -7,12 +7,15 @@ needed come from the debugger data block, hence fit the kernel that crashed.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import Optional, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.debugger_data import DebuggerData
 from dumpkit.memory import AddressSpace
 from dumpkit.registers import X64, Architecture, Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 #: Windows runs on no more logical processors than this.
 MOST_PROCESSORS = 2048

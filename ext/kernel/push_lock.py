@@ -9,13 +9,16 @@ symbols; it begins with the event that its thread waits for, then come the links
 from __future__ import annotations
 
 from struct import unpack
-from typing import Iterator, Optional, Set, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.thread import Thread
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Set, Tuple
 
 _LOCKED, _WAITING, _MULTIPLE_SHARED = 1, 2, 8
 _FLAGS = 0xF

@@ -8,13 +8,15 @@ kernel's own symbols; the threads are linked by their WaitListEntry or SwapListE
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Set, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.thread import Thread
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Set, Tuple
 
 #: No queue holds more threads.
 MOST_QUEUED = 100_000

@@ -11,12 +11,16 @@ waiters are chained through words on their stacks; before, they wait for a semap
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import U64_MASK
+from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Tuple
 
 #: ResourceOwnedExclusive and ResourceNeverExclusive in Flag (wdm.h).
 OWNED_EXCLUSIVE = 0x80

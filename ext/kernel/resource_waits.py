@@ -6,8 +6,6 @@ waits.of(resource)
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.obstacle import resource_obstacle
@@ -17,6 +15,10 @@ from dumpkit.kernel.thread_sweep import ThreadSweep
 from dumpkit.kernel.wait import wait_blocks
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
 
 
 class ResourceWait(NamedTuple):

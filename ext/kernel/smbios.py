@@ -7,11 +7,14 @@ GetSystemFirmwareTable (Windows SDK) for what stands before them.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 #: The tagged data of a dump that holds a RawSMBIOSData; found in dumps of Windows 8.1 to 11.
 SMBIOS_TAG = "bc5c008f-1e3a-44d7-988d-86f6884c6758"

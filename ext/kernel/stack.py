@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.x64_walk import CONTEXT, FRAME_POINTER, Place, X64Walk
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64, Context
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 #: No kernel stack holds more frames.
 MOST_FRAMES = 1000

@@ -12,7 +12,6 @@ among them.
 from __future__ import annotations
 
 from struct import iter_unpack
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.disassembly.call_site import call_before
 from dumpkit.disassembly.capstone_library import Decoder
@@ -22,6 +21,10 @@ from dumpkit.kernel.unwind import Unwinder
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence, Tuple
 
 #: What the calling convention keeps the stack pointer a multiple of, outside of prologues and epilogues.
 _ALIGNMENT = 16

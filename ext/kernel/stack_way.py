@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
 from dumpkit.kernel.stack_scan import Candidate, StackScanner
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 _LINK = 2
 _CALLS_IT = 3

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Optional
 
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 _FOLDER = os.path.dirname(__file__)
 _NTSTATUS, _WIN32 = "ntstatus.tsv", "win32_errors.tsv"

@@ -11,15 +11,18 @@ import re
 from functools import cache, partial
 from itertools import accumulate, compress, count
 from operator import add
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.target import Module, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+
     from dumpkit.symbols.module_image import ModuleImage
+    from typing_extensions import TypeAlias
 
 #: Characters, where nothing else is asked for.
 SHORTEST = 5
@@ -55,9 +58,9 @@ def _limits() -> bytes:
 
 
 #: A piece of memory: its virtual address and its bytes.
-Piece = Tuple[int, bytes]
+Piece: TypeAlias = "Tuple[int, bytes]"
 #: Virtual address and text.
-Place = Tuple[int, str]
+Place: TypeAlias = "Tuple[int, str]"
 
 
 class FoundString(NamedTuple):

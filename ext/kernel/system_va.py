@@ -7,12 +7,14 @@ symbols since Windows 10). Kernels before that had fixed ranges between variable
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Optional, Tuple
 
 _SLOT_SHIFT = 39
 _SLOTS = 256

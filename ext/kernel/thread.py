@@ -6,8 +6,6 @@ symbols; what they mean is in Windows Internals (part 1, chapter 4).
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, Optional, TypeVar
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.process import Process, processes
 from dumpkit.memory import U64_MASK
@@ -15,6 +13,12 @@ from dumpkit.objects import MemberError
 from dumpkit.objects.lists import ListOf
 from dumpkit.registers import X64, Context
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator, List, Optional, TypeVar
+
+    T = TypeVar("T")
 
 #: DISPATCHER_HEADER.Type of a thread (_KOBJECTS: ThreadObject).
 THREAD_OBJECT = 6
@@ -36,7 +40,6 @@ _WAIT_REASONS = (
     " WrFastMutex WrGuardedMutex WrRundown WrAlertByThreadId WrDeferredPreempt WrPhysicalFault WrIoRing"
 ).split()
 
-T = TypeVar("T")
 
 #: A thread has no more requests than this; a longer list is damaged.
 MOST_IRPS = 10_000

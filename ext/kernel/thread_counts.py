@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait import BLOCKED_REASONS
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, List, Tuple
 
 #: Threads that could run if a processor were free.
 READY_STATES = ("Ready", "DeferredReady", "Standby", "Rescheduled", "Transition")

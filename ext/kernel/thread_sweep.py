@@ -8,13 +8,17 @@ sweep.problems
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Optional, Sequence
+from collections.abc import Iterator
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.process import Process, idle_process, processes
 from dumpkit.kernel.thread import Thread
 from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, List, Optional, Sequence
 
 #: No more threads than this are looked at.
 MOST_THREADS = 200_000

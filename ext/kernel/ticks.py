@@ -5,10 +5,12 @@ KUSER_SHARED_DATA lies at the same virtual address in every Windows (ntddk.h: KI
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.errors import SymbolError
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 KI_USER_SHARED_DATA = 0xFFFF_F780_0000_0000
 

@@ -9,14 +9,16 @@ exclusive-ored with KiWaitAlways.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.ticks import KI_USER_SHARED_DATA
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import Array
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Tuple
 
 #: Timers in one list: a longer one is damaged.
 _MOST_TIMERS = 100_000

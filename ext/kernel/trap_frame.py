@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Mapping, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.registers import X64, Context
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Mapping, Tuple
 
 #: Register -> (member of KTRAP_FRAME, its offset and size in bytes in ntddk.h for AMD64).
 _X64_MEMBERS: Dict[str, Tuple[str, int, int]] = {

@@ -6,12 +6,14 @@ found.groups[0].threads, found.groups[0].frames
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.whole_stack import USER_END, SidedFrame, whole_stack
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, List, Tuple
 
 
 class StackGroup(NamedTuple):

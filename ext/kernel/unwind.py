@@ -8,15 +8,16 @@ pushed the frame for a trap or an interrupt. A function without an entry is a le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, Mapping, Optional, Tuple
-
 from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import Context
 from dumpkit.target import Module, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Iterator, Mapping, Optional, Tuple
+
     from dumpkit.kernel.function_table import FunctionTable
 
 

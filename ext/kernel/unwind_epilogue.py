@@ -7,10 +7,13 @@ registers are popped, and a return or a jump ends it. Whoever stands in one has 
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import List, Optional, Tuple
 
 from dumpkit.kernel.unwind_info import REGISTERS
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 #: No epilogue is longer: `lea rsp` with 32-bit displacement, 15 pops, and `bnd jmp [rip+x]`.
 LONGEST = 48

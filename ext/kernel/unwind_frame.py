@@ -5,8 +5,6 @@ Source: Microsoft's "x64 exception handling" and "x64 prolog and epilog".
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional, Tuple
-
 from dumpkit.errors import UnwindError
 from dumpkit.kernel.function_table import FunctionTable
 from dumpkit.kernel.unwind_epilogue import INTERRUPT_RETURN, JUMP, LONGEST, read_epilogue
@@ -27,12 +25,18 @@ from dumpkit.kernel.unwind_info import (
 )
 from dumpkit.memory import U64_MASK, AddressSpace
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Mapping, Optional, Tuple
+
+    from typing_extensions import TypeAlias
+
 #: What a call leaves to the caller: all other registers are not known behind it. (xmm0 to xmm5 likewise.)
 _KEPT = frozenset("rbx rsp rbp rsi rdi r12 r13 r14 r15 rip cs ss ds es fs gs".split()) | {
     f"xmm{number}" for number in range(6, 16)
 }
 
-_Parts = List[Tuple[RuntimeFunction, UnwindInfo]]
+_Parts: TypeAlias = "List[Tuple[RuntimeFunction, UnwindInfo]]"
 
 
 class UnwindFrame:

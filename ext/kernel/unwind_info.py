@@ -8,11 +8,14 @@ readobj (Apache 2.0) decodes them. Everything is bounded by the count of codes, 
 from __future__ import annotations
 
 from struct import Struct
-from typing import List, Optional, Sequence, Tuple
 
 from dumpkit.errors import UnwindError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.module_image import ModuleImage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Sequence, Tuple
 
 #: UNW_FLAG_CHAININFO
 _CHAINED = 4

@@ -6,14 +6,16 @@ kernel's symbols). They lie in the process's own memory, which kernel dumps do n
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.process import Process
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects.lists import ListWalk
 from dumpkit.target import Module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional, Tuple
 
 #: No process has more images loaded.
 MOST_MODULES = 4096

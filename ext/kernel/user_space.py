@@ -8,13 +8,16 @@ Kernel dumps hold no user mode.
 
 from __future__ import annotations
 
-from typing import Dict, NoReturn, Optional, Sequence
 from weakref import WeakKeyDictionary
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.user_modules import user_modules
 from dumpkit.target import Bugcheck, Module, Target, UnloadedModule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, NoReturn, Optional, Sequence
 
 
 class UserSpace(Target):

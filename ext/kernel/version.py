@@ -5,10 +5,12 @@ Suite and product bits: VER_SUITE_* and NT_PRODUCT_TYPE of winnt.h.
 
 from __future__ import annotations
 
-from typing import List, Optional
-
 from dumpkit.registers import Architecture
 from dumpkit.target import System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional
 
 #: First build of each release, as the engine tells them apart.
 _RELEASES = (

@@ -8,11 +8,14 @@ then holds none, and the file on the symbol path is asked.
 from __future__ import annotations
 
 from struct import Struct, unpack_from
-from typing import Dict, Iterator, Optional, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.module_image import ModuleImage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional, Tuple
 
 _RESOURCES, _RT_VERSION = 2, 16
 _DIRECTORY = Struct("<12xHH")

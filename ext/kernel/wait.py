@@ -9,13 +9,15 @@ how a thread's blocks and an object's list of waiters cross.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Set, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.thread import THREAD_OBJECT, Thread
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Set, Tuple
 
 #: A thread waits for no more objects at once (MAXIMUM_WAIT_OBJECTS, wdm.h).
 MOST_BLOCKS = 64

@@ -8,8 +8,6 @@ Each cause says by what it is known (`evidence`). What names no owner (an event,
 
 from __future__ import annotations
 
-from typing import List, Optional, Set, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.obstacle import obstacles, words_of
@@ -17,6 +15,10 @@ from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait import is_thread, wait_blocks
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Set, Tuple
 
 #: Threads that one answer follows, and how deep.
 MOST_THREADS = 200

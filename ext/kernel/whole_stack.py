@@ -8,8 +8,6 @@ Of a kernel dump's user mode there is one frame, the one that the kernel's stack
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.stack import Frame, walk_stack
 from dumpkit.kernel.thread import Thread
@@ -17,7 +15,10 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import List, Optional
+
     from dumpkit.kernel.user_space import UserSpace
 
 #: User mode ends here in every 64-bit Windows.

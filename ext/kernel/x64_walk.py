@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Generator, Iterator, List, Optional, Set, Tuple
-
 from dumpkit.errors import UnwindError
 from dumpkit.kernel.unwind import Unwinder, Unwound
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import Context
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Generator, Iterator, List, Optional, Set, Tuple
+
     from dumpkit.kernel.stack_scan import Candidate, StackScanner
 
 #: How a frame was found, from the surest to the least sure.

@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import re
 from struct import Struct, error
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.objects.decoding import Decoder, EnumValue, decoder
 from dumpkit.symbols.types import ArrayType, BaseType, EnumType, PointerType, RecordType, Type
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
+
     from dumpkit.objects.lists import ListWalk
 
 #: A record up to this size is read at once; a larger one member by member.

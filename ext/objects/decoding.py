@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Callable, Optional, Tuple
 
 from dumpkit.symbols.types import BaseType, BitfieldType, EnumType, Type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 _INTEGERS = {
     (size, signed): Struct(f"<{letter if signed else letter.upper()}")
@@ -16,7 +21,7 @@ _FLOATS = {4: Struct("<f"), 8: Struct("<d")}
 _SIGNED_KINDS = frozenset(("int", "char", "hresult"))
 
 # Gives the number at an offset of some bytes; raises struct.error where they are too few.
-Decoder = Callable[[bytes, int], Any]
+Decoder: TypeAlias = "Callable[[bytes, int], Any]"
 
 
 class EnumValue(int):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Optional, Set, Tuple, TypeVar
+from collections.abc import Iterator
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import U64_MASK
 from dumpkit.objects import BoundType, MemberError, Record
 from dumpkit.symbols.types import PointerType, RecordType
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Optional, Set, Tuple, TypeVar
+
+    _Item = TypeVar("_Item")
+
 #: What `ended` says of a list that came back to its head, or to the null link of a singly linked one.
 COMPLETE = "complete"
-
-_Item = TypeVar("_Item")
 
 
 class ListWalk(Iterator[Record]):
@@ -83,7 +87,7 @@ class ListWalk(Iterator[Record]):
             raise problem or DumpkitError(f"list at {self._head:016x}: {reason}")
 
 
-class ListOf(Iterator[_Item]):
+class ListOf(Iterator["_Item"]):
     """What the records of a list are to the kernel model: `item` makes each from its record's virtual address."""
 
     def __init__(self, walk: ListWalk, item: Callable[[int], _Item]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Tuple
-
 from dumpkit import __version__
 from dumpkit.errors import DumpkitError
 from dumpkit.output import Line, Span
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, Tuple
 
 
 def banner_lines(session: Session) -> Iterator[Line]:

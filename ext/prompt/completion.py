@@ -6,7 +6,6 @@ import os
 import re
 from contextlib import suppress
 from itertools import islice
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 from dumpkit.dispatcher import load_all, parse_call
 from dumpkit.errors import CommandError, DumpkitError, RegisterError
@@ -14,6 +13,12 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import PARTS
 from dumpkit.registry import REGISTERED, Argument, Command, Expression, Option, Switch, Text, Word
 from dumpkit.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar
+
+    _Value = TypeVar("_Value")
 
 #: No more than this is offered at once.
 LIMIT = 200
@@ -24,8 +29,6 @@ _FOLDER_LIMIT = 5000
 _NAME = re.compile(r"(!(?:[A-Za-z]\w*\.)*|)(\.?\w*|\$[$><a]*)")
 #: The part of an expression that a name could be in the making of.
 _TOKEN = re.compile(r"[\w$@!:~]*$")
-
-_Value = TypeVar("_Value")
 
 
 class Candidate(NamedTuple):

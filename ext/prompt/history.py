@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import List, Mapping, Optional
 
 from dumpkit.errors import DumpkitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Mapping, Optional
 
 #: The file is cut to half of this when it has grown beyond it, in bytes; no more of it is ever read.
 LARGEST = 1 << 20

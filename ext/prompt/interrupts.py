@@ -6,7 +6,10 @@ import signal
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from time import monotonic
-from typing import Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 #: Seconds after a KeyboardInterrupt in which no other is raised: a key held down must not meet the
 #: code that cleans up after the first one.

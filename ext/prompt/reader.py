@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from threading import Lock
-from typing import Deque, Iterable, Iterator, Optional
 
 from dumpkit.defects import debugging
 from dumpkit.output import Span, ansi, plain, printable
@@ -24,6 +23,10 @@ from prompt_toolkit.history import History as Lines
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Deque, Iterable, Iterator, Optional
 
 
 class _Completer(Completer):

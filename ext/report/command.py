@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional, Sequence
 
 from dumpkit.errors import CommandError, UnwritableError
 from dumpkit.library import open_dump
 from dumpkit.output import Output
 from dumpkit.report.facts import gather
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence
 
 USAGE = "dumpkit report FILE -o OUT.html|OUT.md [-y PATH] [--offline]"
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
-
 from dumpkit.report.memory_map import MemoryMap
 from dumpkit.report.page import Markup, element
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Sequence, Tuple
+
+    from typing_extensions import TypeAlias
 
 _WIDTH, _BAR = 1000, 46
 _BOX_WIDTH, _BOX_HEIGHT, _GAP = 300, 46, 46
@@ -26,7 +30,7 @@ def memory_picture(memory: MemoryMap) -> Markup:
 
 
 #: A thread of a picture: its key, the lines in its box, and whether it is one that crashed or is part of a deadlock.
-Node = Tuple[str, Tuple[str, str], bool]
+Node: TypeAlias = "Tuple[str, Tuple[str, str], bool]"
 
 
 def wait_picture(nodes: Sequence[Node], edges: Sequence[Tuple[str, str, str]]) -> Markup:

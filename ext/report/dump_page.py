@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
-
 from dumpkit.output import plain
 from dumpkit.report.drawing import Node, memory_picture, wait_picture
 from dumpkit.report.facts import Driver, ReportFacts
 from dumpkit.report.page import Content, Markup, element, joined, page, section, table
 from dumpkit.report.verdict import Verdict, verdict_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 #: What a picture of waits shows.
 _MOST_BLOCKERS, _MOST_WAITERS = 12, 6

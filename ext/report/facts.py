@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
-
 from dumpkit import __version__
 from dumpkit.clock import Zone, moment
 from dumpkit.errors import DumpkitError
@@ -12,6 +10,10 @@ from dumpkit.library import Answer, Dump
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.report.memory_map import MemoryMap, memory_map
 from dumpkit.target import Module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
 #: Seconds from 1601 to 1970.
 _FILETIME_TO_UNIX = 11_644_473_600

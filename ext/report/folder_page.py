@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
-
 from dumpkit import __version__
 from dumpkit.report.page import Content, element, page, section, table
 
-Row = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence
+
+    from typing_extensions import TypeAlias
+
+Row: TypeAlias = "Dict[str, Any]"
 
 
 def folder_page(rows: Sequence[Row], groups: Sequence[Any]) -> str:

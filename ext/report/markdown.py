@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Sequence
-
 from dumpkit.report.facts import ReportFacts
 from dumpkit.report.verdict import verdict_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Sequence
 
 
 def markdown(facts: ReportFacts) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional, Tuple
-
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, List, Optional, Tuple
 
 #: So many equal pieces of the range of physical memory are told apart.
 MAP_PIECES = 400

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Iterable, Optional, Sequence, Union
 
 from dumpkit.output import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Optional, Sequence, Union
+
+    from typing_extensions import TypeAlias
 
 
 class Markup(str):
@@ -14,7 +19,7 @@ class Markup(str):
     __slots__ = ()
 
 
-Content = Union[str, Markup, None, Iterable[Union[str, Markup, None]]]
+Content: TypeAlias = "Union[str, Markup, Iterable[Union[str, Markup, None]], None]"
 
 
 def element(tag: str, *content: Content, **attributes: Optional[str]) -> Markup:

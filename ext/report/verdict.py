@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
-
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.report.facts import ReportFacts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Tuple
 
 
 class Verdict(NamedTuple):

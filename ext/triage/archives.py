@@ -10,10 +10,13 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional
 
 #: First bytes of an archive -> its kind.
 _KINDS = ((b"PK\x03\x04", "zip"), (b"MSCF", "cab"), (b"7z\xbc\xaf\x27\x1c", "7z"))

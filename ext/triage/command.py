@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from json import dumps
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import CommandError
 from dumpkit.output import Output
@@ -16,6 +15,10 @@ from dumpkit.triage.row import Row, is_lasting, row_of
 from dumpkit.triage.sources import Source, find_sources
 from dumpkit.triage.text import group_lines, row_line, width_of
 from dumpkit.triage.workers import Settings, rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 USAGE = "dumpkit triage PATH... [--json] [--html FILE] [-y PATH] [--offline] [-j JOBS] [--limit SECONDS] [--again]"
 

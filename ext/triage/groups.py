@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
-
 from dumpkit.record import Record
 from dumpkit.triage.row import Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Tuple
 
 #: Dumps that a group names as examples.
 EXAMPLES = 3

@@ -10,12 +10,15 @@ import json
 import os
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
 
 from dumpkit import __version__
 from dumpkit.symbols.isf_cache import default_folder
 from dumpkit.triage.row import SCHEMA, Row
 from dumpkit.triage.sources import Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, Optional, Tuple
 
 #: The folder keeps so many rows; the longest unused go first.
 ROWS_KEPT = 50_000

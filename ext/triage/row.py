@@ -6,13 +6,17 @@ ISO 8601 in UTC, durations seconds. Names are added, never changed or taken away
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
-
 from dumpkit.clock import Zone, from_filetime
 from dumpkit.errors import DumpkitError
 from dumpkit.library import Dump, open_dump
 from dumpkit.output import Hex, data, plain
 from dumpkit.triage.sources import Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional
+
+    from typing_extensions import TypeAlias
 
 SCHEMA = "dumpkit.triage/1"
 
@@ -20,7 +24,7 @@ SCHEMA = "dumpkit.triage/1"
 _MOST_FRAMES = 40
 
 #: A row as JSON has it.
-Row = Dict[str, Any]
+Row: TypeAlias = "Dict[str, Any]"
 
 #: field -> what it is; in the order in which they are written. The documentation is made of it.
 FIELDS = {

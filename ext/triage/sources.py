@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
 
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.triage.archives import SIGNATURE_SIZE, Member, archive_kind, members, unpacked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Optional, Sequence
 
 #: Endings that a dump's name has; in a folder, a file so named gets a row even where it is none.
 ENDINGS = (".dmp", ".mdmp", ".hdmp", ".kdmp")

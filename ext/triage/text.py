@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Sequence
-
 from dumpkit.output import Line, Span
 from dumpkit.triage.groups import Group
 from dumpkit.triage.row import Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Sequence
 
 #: A name is shown to this width; of a longer one, its end.
 WIDEST_NAME = 44

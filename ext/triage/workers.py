@@ -7,14 +7,15 @@ import multiprocessing
 import signal
 from multiprocessing.connection import Connection, wait
 from time import monotonic
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.triage.row import Row, bad_row, row_of
 from dumpkit.triage.sources import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
+    from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 #: How far ahead of the row that is due next dumps are looked at, for each worker.
 _AHEAD = 32

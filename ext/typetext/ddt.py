@@ -5,13 +5,17 @@ Layout: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Optional
-
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import BaseType, BitfieldType, PointerType, RecordType, Type
 from dumpkit.typetext.dump import Scope, TypeDump, TypeText
 from dumpkit.typetext.scalar import base_text, bitfield_text
 from dumpkit.typetext.values import MemberValue, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, Optional
+
+    from typing_extensions import TypeAlias
 
 NAME_WIDTH = 20
 RULE = "=" * 82
@@ -21,7 +25,7 @@ UNKNOWN_POINTER = "    [ !ndao dps dc !handle ln ? ]"
 _LAST_TIME = 0x2BCA2875F4374000
 
 #: Says what a pointer leads to: (address, type pointed to) -> "  PoolTag: Ntff", " (System)", or None.
-Remark = Callable[[int, Type], Optional[str]]
+Remark: TypeAlias = "Callable[[int, Type], Optional[str]]"
 
 
 class DdtDump(NamedTuple):

@@ -10,8 +10,6 @@ displacement, and not +0.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Set, Tuple
-
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 from dumpkit.symbols.types import (
@@ -28,6 +26,10 @@ from dumpkit.typetext.request import DEFAULT_COUNT, FieldPath, TypeRequest
 from dumpkit.typetext.scalar import base_text, bitfield_text, enumeration_text, enumerator_text
 from dumpkit.typetext.values import MemberValue, Value
 from dumpkit.typetext.walk import element_of, following, indexed, matches, pointed, record_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 #: `-l` ends after so many elements.
 LIST_LIMIT = 100_000

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, List, Sequence
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.symbol_file import SymbolFile
 from dumpkit.typetext.request import TypeRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Sequence
 
 
 class ListedName(NamedTuple):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, List, Optional, Tuple
 
 from dumpkit.errors import CommandError
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, List, Optional, Tuple
 
 USAGE = "dt [-abceiorsvy] [module!]name [[-y] field ...] [address] [-l list-field]"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import copysign, isinf, isnan
-from typing import Union
 
 from dumpkit.symbols.types import (
     BaseType,
@@ -11,6 +10,10 @@ from dumpkit.symbols.types import (
     EnumType,
 )
 from dumpkit.typetext.values import Value, hexadecimal, is_visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
 
 
 def base_text(number: Union[int, float, None], type: BaseType) -> str:

@@ -8,7 +8,6 @@ read: a value says that it is missing. Everything is decoded when it is asked fo
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Union
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
@@ -25,8 +24,12 @@ from dumpkit.symbols.types import (
     Type,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+
     from dumpkit.target import Target
+    from typing_extensions import TypeAlias
 
 #: A wide string is shown up to so many characters, a narrow one up to so many; the engine's bounds.
 WIDE_LIMIT = 1984
@@ -252,7 +255,7 @@ def is_visible(code: int, size: int) -> bool:
     return 0x20 <= code < 0x7F or (size == 2 and 0xA0 <= code < 0x10000 and chr(code).isprintable())
 
 
-Summary = Callable[[Reader, RecordType, int], Optional[str]]
+Summary: TypeAlias = "Callable[[Reader, RecordType, int], Optional[str]]"
 
 
 def _member_number(reader: Reader, type: RecordType, address: int, name: str) -> Optional[int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Optional, Sequence, Tuple
 
 from dumpkit.memory import U64_MASK
 from dumpkit.symbols.types import ArrayType, PointerType, RecordType, Type
 from dumpkit.typetext.request import Step
 from dumpkit.typetext.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence, Tuple
 
 
 def element_of(type: Type) -> Type:

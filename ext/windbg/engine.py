@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from struct import pack
-from typing import Any, List, Optional, Tuple
 
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import ExceptionRecord
 from dumpkit.windbg import pykd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional, Tuple
 
 _UPPER_HALF = 1 << 63
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Dict, List, Optional
 
 from dumpkit.kernel.paging import PagingScheme, VirtualMemory
 from dumpkit.memory import PAGE_SIZE, AddressSpace
 from dumpkit.windbg.engine import Engine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional
 
 #: Pages that are kept while a command runs.
 _KEPT_PAGES = 4096

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, List, Optional
 
 from dumpkit.symbols.symbol_file import Line, Symbol, SymbolFile
 from dumpkit.symbols.types import Type
 from dumpkit.target import Module
 from dumpkit.windbg import pykd
 from dumpkit.windbg.engine import Engine, address_of_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional
 
 #: `.printf "%y"`: "nt!KeBugCheckEx+0x12 (fffff802`044168e2)".
 _PLACE = re.compile(r"^([^!\s]+)!(.+?)(?:\+0x([0-9a-f]+))? \([0-9a-f`]+\)")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Sequence, TextIO
-
 from dumpkit.output import Line, Output, Span, dml, plain
 from dumpkit.windbg import pykd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Sequence, TextIO
 
 #: pykd-ext cuts what one write has behind this many characters.
 LONGEST_WRITE = 16_383

@@ -6,13 +6,15 @@ engine's own `dt` does not print. What has no file that dumpkit can read is aske
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Optional
-
 from dumpkit.errors import SymbolError
 from dumpkit.module_symbols import Source, Sources, exports_are_there
 from dumpkit.symbolizer import FileSymbols
 from dumpkit.target import Module, Target
 from dumpkit.windbg.engine import Engine, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, Optional
 
 #: States of a module in `lm` whose symbols come from a file of that kind.
 _EXPORTS, _DEFERRED = "export symbols", "deferred"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.debugger_data import DebuggerData, read_debugger_data
@@ -19,7 +18,10 @@ from dumpkit.windbg.engine import Engine, address_of_text
 from dumpkit.windbg.memory import EngineMemory, EngineTriageMemory, EngineVirtualMemory
 from dumpkit.windbg.times import refined, session_filetime, uptime_units
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence
+
     from dumpkit.symbols.search import SymbolSearch
 
 #: The engine's words for a target -> dumpkit's (`dumpkit.dump.header` has those of dump types).

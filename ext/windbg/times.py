@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import re
 from struct import unpack_from
-from typing import Optional, Tuple
 
 from dumpkit.clock import filetime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -46,7 +51,7 @@ _SIGNATURE = b"PAGEDU64"
 _SYSTEM_TIME, _SYSTEM_UP_TIME = 0xFA8, 0x1030
 _THOUSANDTH = 10_000
 
-Times = Tuple[Optional[int], Optional[int]]
+Times: TypeAlias = "Tuple[Optional[int], Optional[int]]"
 
 
 def refined(path: Optional[str], time: Optional[int], uptime: Optional[int]) -> Times:

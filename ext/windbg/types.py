@@ -6,7 +6,6 @@ pykd's names of numbers: "UInt4B", "Int8B", "Char", "WChar", "Bool", "Float", "V
 from __future__ import annotations
 
 import re
-from typing import Any, List, Sequence, Tuple
 
 from dumpkit.symbols.types import (
     ArrayType,
@@ -19,6 +18,10 @@ from dumpkit.symbols.types import (
     RecordType,
     Type,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Sequence, Tuple
 
 _NUMBER = re.compile(r"(U?)Int(\d)B")
 _KINDS = {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, MutableMapping
+from collections.abc import MutableMapping
 
 from dumpkit.windbg.engine import Engine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator
 
 _NAMES = tuple(f"t{number}" for number in range(20))
 

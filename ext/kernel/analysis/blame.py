@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.failing_context import FailingContext
@@ -13,7 +11,10 @@ from dumpkit.kernel.x64_walk import SCAN
 from dumpkit.record import Record
 from dumpkit.target import Module, Target, UnloadedModule
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple
+
     from dumpkit.kernel.io.driver import Driver
 
 #: Modules that run on others' behalf: what fails in them was usually handed to them by their caller, or by the driver

@@ -7,12 +7,15 @@ of "km:" and the bucket, both in lower case.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import Optional, Sequence
 
 from dumpkit.kernel.analysis.blame import INCONCLUSIVE, Culprit
 from dumpkit.kernel.analysis.faulting_access import FaultingAccess
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.exception_record import ACCESS_VIOLATION, fast_fail_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence
 
 _ACCESS_LETTERS = {"Read": "R", "Write": "W", "Execute": "X"}
 

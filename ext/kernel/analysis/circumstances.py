@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.key_values import Hypervisor
@@ -11,7 +9,10 @@ from dumpkit.kernel.machine import machine_facts
 from dumpkit.record import Record
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
+
     from dumpkit.kernel.system_va import SystemVaTypes
 
 #: The black boxes, in WinDbg's order, with the command that shows each: tagged data by GUID. No header names the

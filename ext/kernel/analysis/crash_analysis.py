@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.blame import Blame, Culprit
 from dumpkit.kernel.analysis.bucket import failure_bucket, failure_hash
@@ -24,7 +22,10 @@ from dumpkit.kernel.exception_record import fast_fail_name
 from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord, Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Optional, Sequence, Tuple
+
     from dumpkit.kernel.pool.allocation import PoolAllocation
 
     Allocations = Tuple[Optional[PoolAllocation], Optional[PoolAllocation]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.analysis.evidence import Evidence
@@ -18,6 +17,10 @@ from dumpkit.kernel.x64_walk import UNWOUND
 from dumpkit.record import Record
 from dumpkit.registers import Context
 from dumpkit.target import ExceptionRecord, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 #: What a failing context was read from.
 TRAP_FRAME, CONTEXT_RECORD, THREAD, PROCESSOR = "trap frame", "context record", "thread", "processor"

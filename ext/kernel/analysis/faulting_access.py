@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.exception_record import ACCESS_VIOLATION, IN_PAGE_ERROR
 from dumpkit.record import Record
 from dumpkit.target import ExceptionRecord, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence
 
 READ, WRITE, EXECUTE = "Read", "Write", "Execute"
 #: ExceptionInformation[0] of an access violation (winnt.h).

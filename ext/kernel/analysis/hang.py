@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Set, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
 from dumpkit.kernel.lock_survey import LockSurvey
 from dumpkit.kernel.process import processes
@@ -11,6 +9,10 @@ from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait_chain import WaitNode, wait_chain
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 #: No more threads than this are looked at.
 MOST_THREADS = 50_000

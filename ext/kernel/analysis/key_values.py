@@ -7,12 +7,14 @@ bits are all set or all clear gives its names' values, another one does not.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.record import Record
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
 
 
 class _Bits(Record):

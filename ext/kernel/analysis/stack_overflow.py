@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.analysis.failing_context import FailingContext
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 #: What a fault pushes: where less than this is left, the processor cannot deliver one (KTRAP_FRAME and handlers).
 _ROOM = 0x200

@@ -7,12 +7,15 @@ ARM64_NT_CONTEXT, EXCEPTION_RECORD and EXCEPTION_POINTERS (winnt.h).
 from __future__ import annotations
 
 from struct import iter_unpack, unpack_from
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.kernel.trap_frame import is_trap_frame
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 #: Stack bytes that are looked through: larger than any kernel stack (expanded ones have 72 KB).
 STACK_LIMIT = 0x20000

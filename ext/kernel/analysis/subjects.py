@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.analysis.evidence import Evidence
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.record import Record
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Sequence
 
 
 class ThreadSubject(Record):

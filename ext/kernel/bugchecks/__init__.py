@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpkit.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 #: What a triage dump's code carries beside the code (DUMP_TYPE_TRIAGE dumps of Windows before 10, and of exceptions).
 TRIAGE_FLAG = 0x1000_0000

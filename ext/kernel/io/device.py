@@ -5,14 +5,16 @@ Layout: _DEVICE_OBJECT and _DEVOBJ_EXTENSION in the kernel's symbols; flags and 
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
-
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.io.driver import Driver
 from dumpkit.kernel.io.public_types import io_type
 from dumpkit.kernel.object_header import KernelObject
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional
 
 #: IO_TYPE_DEVICE (wdm.h): what _DEVICE_OBJECT.Type holds.
 IO_TYPE_DEVICE = 3

@@ -5,14 +5,15 @@ Layout: _DRIVER_OBJECT in the kernel's symbols.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.io.public_types import io_type
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Tuple
+
     from dumpkit.kernel.io.device import Device
 
 #: IO_TYPE_DRIVER (wdm.h): what _DRIVER_OBJECT.Type holds.

@@ -5,12 +5,14 @@ Layout: _FILE_OBJECT in the kernel's symbols; flags from wdm.h (FO_*).
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.io.device import Device
 from dumpkit.kernel.io.public_types import io_type
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional
 
 #: IO_TYPE_FILE (wdm.h): what _FILE_OBJECT.Type holds.
 IO_TYPE_FILE = 5

@@ -11,14 +11,16 @@ Function codes, SL_* and IRP flags: wdm.h and ntifs.h.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
-
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.io.device import Device
 from dumpkit.kernel.io.driver import Driver
 from dumpkit.kernel.io.file import FileObject
 from dumpkit.kernel.io.public_types import io_type
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
 
 #: IO_TYPE_IRP (wdm.h): what _IRP.Type holds.
 IO_TYPE_IRP = 6

@@ -7,12 +7,15 @@ declaration of, are from ntoskrnl's public symbols, which have had them alike fr
 from __future__ import annotations
 
 from functools import partial
-from typing import Dict, List, Tuple
 
 from dumpkit.errors import SymbolError
 from dumpkit.objects import BoundType, Space
 from dumpkit.symbols.types import ArrayType, BaseType, Member, PointerType, RecordType, Type
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Tuple
 
 _BASES: Dict[str, Tuple[str, int, str]] = {
     "u8": ("unsigned char", 1, "uchar"),

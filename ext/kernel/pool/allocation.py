@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 from dumpkit.kernel.pool.block import LFH, VS, tag_text
 from dumpkit.kernel.pool.header import PAGED, PROTECTED
 from dumpkit.kernel.pool.pool_page import PoolPage
@@ -11,6 +9,10 @@ from dumpkit.kernel.pool.pools import Pools, pools_of
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 
 class PoolAllocation(Record):

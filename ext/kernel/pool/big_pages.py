@@ -7,7 +7,6 @@ A hash table of _POOL_TRACKER_BIG_PAGES by the allocation's page number. The seg
 from __future__ import annotations
 
 from struct import pack
-from typing import Iterator, List, Optional, Tuple
 
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import PAGE
@@ -16,6 +15,10 @@ from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import MemberError
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 #: Entries of the largest table that is believed.
 _MOST_ENTRIES = 1 << 24

@@ -7,14 +7,16 @@ the public symbols, Windows Internals, public analyses of the pool ("Kernel Pool
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import CLASSIC, PAGE, Block
 from dumpkit.kernel.pool.header import PoolHeader, PoolHeaders
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 
 class Corruption(NamedTuple):

@@ -7,14 +7,16 @@ process ^ ExpPoolQuotaCookie ^ address of the header since Windows 8, where the 
 
 from __future__ import annotations
 
-from typing import Dict, Optional
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import BoundType, MemberError
 from dumpkit.symbols.types import BitfieldType, RecordType
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional
 
 PAGED, IN_USE, CACHE_ALIGNED, QUOTA = 1, 2, 4, 8
 #: The highest bit of a tag: the allocation may be freed only with its tag.

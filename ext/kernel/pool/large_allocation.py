@@ -6,14 +6,16 @@ with an address (yardenshafir's PoolViewer takes the tree's; other analyses the 
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Set, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.segment_heap import Heap
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects import Record
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Set, Tuple
 
 _PAGE_SHIFT = 12
 _UNUSED_MASK = 0xFFFF

@@ -7,13 +7,15 @@ BlockBitmap has two bits a block, the lower one set where it is busy. Blocks tha
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import LFH, PAGE, Block
 from dumpkit.kernel.pool.header import PoolHeaders, field
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 _BITS_A_BLOCK = 2
 

@@ -6,10 +6,12 @@ of an _RTL_DYNAMIC_LOOKASIDE is an SLIST of blocks of one size ("Scoop the Windo
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Iterator, Set
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, FrozenSet, Iterator, Set
 
 _MOST_NODES = 64
 #: Reads spent on all lists together.

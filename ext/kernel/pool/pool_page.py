@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Tuple
-
 from dumpkit.kernel.pool.block import PAGE, SPECIAL, Block
 from dumpkit.kernel.system_va import SPECIAL_POOL, SystemVaRegion
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Optional, Tuple
+
     from dumpkit.kernel.pool.classic_pool import Corruption
     from dumpkit.kernel.pool.segment_heap import Heap
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.block import BIG, CLASSIC, LARGE, LFH, PAGE, SPECIAL, VS, Block
 from dumpkit.kernel.pool.header import PoolHeader
@@ -13,7 +11,10 @@ from dumpkit.kernel.system_va import SPECIAL_POOL, SystemVaRegion, region_of
 from dumpkit.memory import U64_MASK
 from dumpkit.target import Target
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterable, List, Optional, Tuple
+
     from dumpkit.kernel.pool.big_pages import BigEntry
     from dumpkit.kernel.pool.large_allocation import LargeAllocation
     from dumpkit.kernel.pool.segment_heap import Heap, PageRange

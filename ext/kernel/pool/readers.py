@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Optional, TypeVar
-
 from dumpkit.errors import SymbolError
 from dumpkit.kernel.pool.header import PoolHeaders
 from dumpkit.target import Target
 
 # An address has one allocator: the readers of the others need not be imported.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Dict, FrozenSet, Optional, TypeVar
+
     from dumpkit.kernel.pool.big_pages import BigPages
     from dumpkit.kernel.pool.classic_pool import ClassicPool
     from dumpkit.kernel.pool.large_allocation import LargeAllocations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dumpkit.kernel.pool.special_pool import SpecialPool
     from dumpkit.kernel.pool.vs_subsegment import VsSubsegments
 
-_Reader = TypeVar("_Reader")
+    _Reader = TypeVar("_Reader")
 
 
 class PoolReaders:

@@ -6,8 +6,6 @@ that finds nothing confirms.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.big_pages import BigEntry
 from dumpkit.kernel.pool.block import CLASSIC, PAGE, Block, tag_text
@@ -16,6 +14,10 @@ from dumpkit.kernel.pool.pools import Pools
 from dumpkit.kernel.pool.segment_heap import LFH_RANGE, VS_RANGE, Heap, PageRange
 from dumpkit.kernel.system_va import system_va_types
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Optional, Tuple
 
 NONPAGED_ONLY, PAGED_ONLY, SPECIAL_ONLY = 0, 1, 2
 _REGIONS = {NONPAGED_ONLY: "Nonpaged pool", PAGED_ONLY: "Paged pool", SPECIAL_ONLY: "Special pool"}

@@ -8,13 +8,15 @@ RangeFlags mean, is in public analyses (yardenshafir's PoolViewer, talks on the 
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.header import Field, field
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 _SEGMENT_MAGIC = 0xA2E6_4EAD_A2E6_4EAD
 _HEAP_SIGNATURE = 0xDDEE_DDEE

@@ -8,13 +8,15 @@ Windows Server 2003's, and public debugger transcripts of Windows 11.
 
 from __future__ import annotations
 
-from typing import List, Optional
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import PAGE, SPECIAL, Block
 from dumpkit.kernel.pool.header import PoolHeaders, field
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional
 
 _SIZE_MASK = 0x1FFF
 _PAGED = 0x8000

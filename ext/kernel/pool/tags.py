@@ -8,11 +8,14 @@ Without one, a few tags are told that public documents name, in dumpkit's own wo
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpkit.kernel.pool.block import tag_text
 from dumpkit.kernel.pool.header import PROTECTED
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 FILE_NAME = "pooltag.txt"
 #: No such file is nearly as large.

@@ -7,12 +7,14 @@ counts of a tag are the sums over all of them; one processor's alone may be belo
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.kernel.pool.header import Field, field
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 _MOST_ENTRIES = 1 << 20
 _MOST_PROCESSORS = 2048

@@ -6,8 +6,6 @@ Of a classic page the chain of POOL_HEADERs is checked, of a segment heap's page
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
-
 from dumpkit.errors import SymbolError
 from dumpkit.kernel.pool.block import CLASSIC, PAGE, VS, Block
 from dumpkit.kernel.pool.classic_pool import Corruption
@@ -15,6 +13,10 @@ from dumpkit.kernel.pool.pool_page import PoolPage
 from dumpkit.kernel.pool.pools import Pools
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Tuple
 
 
 class Fault(NamedTuple):

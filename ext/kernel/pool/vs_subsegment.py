@@ -8,14 +8,16 @@ page behind the two headers.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
-
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.pool.block import PAGE, VS, Block, tag_text
 from dumpkit.kernel.pool.header import PROTECTED, Field, PoolHeaders, field
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 _UNIT = 16
 _SIGNATURE = 0x2BED
