@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from json import dumps
 from threading import Lock
+
 # The package mcp reads the tools' annotations at run time.
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
