@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from typing import List, Optional, Sequence, Tuple
 
     from dumpkit.kernel.call_names import CallNames, Routine
-    from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
+    from dumpkit.kernel.irql_flow import Call, Flow
+    from dumpkit.kernel.irql_flow_reader import FlowReader
     from dumpkit.kernel.stack import Frame
     from dumpkit.kernel.thread import Thread
 
@@ -164,7 +165,7 @@ class StackReader:
         """What follows code; None for a processor whose code is not followed (ARM64)."""
         if self._flows is None and self.target.architecture is X64:
             from dumpkit.disassembly.capstone_library import decoder
-            from dumpkit.kernel.irql_flow import FlowReader
+            from dumpkit.kernel.irql_flow_reader import FlowReader
 
             self._flows = FlowReader(self.target, decoder("x64"), self._most)
         return self._flows

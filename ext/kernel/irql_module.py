@@ -18,7 +18,8 @@ from dumpkit.kernel.irql_findings import (
     terms_of,
     terms_of_call,
 )
-from dumpkit.kernel.irql_flow import Call, Flow, FlowReader
+from dumpkit.kernel.irql_flow import Call, Flow
+from dumpkit.kernel.irql_flow_reader import FlowReader
 from dumpkit.kernel.irql_level import UNKNOWN, Level, Way
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
