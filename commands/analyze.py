@@ -5,7 +5,7 @@ from __future__ import annotations
 from os.path import basename
 
 from dumpkit.code import current_line
-from dumpkit.commands.analyze_text import (
+from dumpkit.commands.analyze_facts import (
     AccessFacts,
     Analysis,
     Argument,
@@ -16,9 +16,8 @@ from dumpkit.commands.analyze_text import (
     FailingContextFacts,
     RequestFacts,
     ThreadFacts,
-    analysis_lines,
-    description_lines,
 )
+from dumpkit.commands.analyze_text import analysis_lines, description_lines
 from dumpkit.commands.contexts import exception_block, register_block
 from dumpkit.commands.stack import StackFrame, frames_with_inlined
 from dumpkit.costs import MEGABYTE, Costs, costs
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis
     from dumpkit.kernel.analysis.failing_context import FailingContext
     from dumpkit.kernel.analysis.subjects import RequestSubject, ThreadSubject
+    from dumpkit.kernel.irql_findings import IrqlVerdict
 
 _USAGE = "analyze [-v] [-f | -hang | -show [CODE [P1 [P2 [P3 [P4]]]]]]"
 #: What ext.dll's !analyze has beside these: forms of its own output, and lists of known issues.
@@ -227,7 +227,7 @@ def _status_text(status: Optional[int]) -> Optional[str]:
     return None if status is None else _STATUS_TEXTS.get(status) or exception_words(status)
 
 
-def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[object], Tuple[Line, ...]]:
+def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[IrqlVerdict], Tuple[Line, ...]]:
     """What the IRQL contracts say of the failing stack, and the lines that say it; nothing where there is no case."""
     from dumpkit.kernel.irql import PASSIVE_LEVEL, bugcheck_irql, saved_irql
 
@@ -263,46 +263,45 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
     exception = analysis.exception
     pool = analysis.pool
     irql, irql_lines = _irql_verdict(target, analysis)
-    failing, culprit = facts.failing(), facts.culprit()
     return Analysis(
-        description(bugcheck.code, bugcheck.parameters),
-        basename(target.name.replace("\\", "/")),
-        analysis.virtual_machine,
-        _hex(analysis.dump_attributes),
-        facts.access(),
-        facts.failed_instruction(),
-        (pool.label, Hex(pool.address), pool.region) if pool is not None else None,
-        analysis.allocation,
-        analysis.allocation_before,
-        _hex(exception[0]) if exception is not None else None,
-        exception_block(target, exception[1]) if exception is not None else None,
-        failing,
-        _hex(analysis.exhausted_stack),
-        tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
-        analysis.process,
-        _hex(analysis.subject.address) if analysis.subject is not None else None,
-        analysis.subject.name if analysis.subject is not None else None,
-        _hex(analysis.device),
-        _hex(analysis.driver),
-        _request_facts(analysis.request),
-        _thread_facts(analysis.thread),
-        _hex(analysis.status),
-        _status_text(analysis.status),
-        facts.frames,
-        _stack_command(analysis.failing),
-        culprit,
-        analysis.bucket,
-        analysis.bucket_hash,
-        analysis.version,
-        analysis.branch,
-        target.architecture.name if target.architecture.name != "ARM64" else "arm64",
-        release_name(target.system.build),
-        {**analysis.keys, **_cost_keys(before, costs())},
-        analysis.evidence,
-        analysis.unknown,
-        irql,
-        verbose,
-        irql_lines,
+        description=description(bugcheck.code, bugcheck.parameters),
+        file=basename(target.name.replace("\\", "/")),
+        virtual_machine=analysis.virtual_machine,
+        dump_attributes=_hex(analysis.dump_attributes),
+        access=facts.access(),
+        failed_instruction=facts.failed_instruction(),
+        pool_address=(pool.label, Hex(pool.address), pool.region) if pool is not None else None,
+        allocation=analysis.allocation,
+        allocation_before=analysis.allocation_before,
+        exception_address=_hex(exception[0]) if exception is not None else None,
+        exception=exception_block(target, exception[1]) if exception is not None else None,
+        failing_context=facts.failing(),
+        exhausted_stack=_hex(analysis.exhausted_stack),
+        black_boxes=tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
+        process=analysis.process,
+        subject=_hex(analysis.subject.address) if analysis.subject is not None else None,
+        subject_name=analysis.subject.name if analysis.subject is not None else None,
+        device=_hex(analysis.device),
+        driver=_hex(analysis.driver),
+        request=_request_facts(analysis.request),
+        thread=_thread_facts(analysis.thread),
+        status=_hex(analysis.status),
+        status_text=_status_text(analysis.status),
+        frames=facts.frames,
+        stack_command=_stack_command(analysis.failing),
+        culprit=facts.culprit(),
+        bucket=analysis.bucket,
+        bucket_hash=analysis.bucket_hash,
+        version=analysis.version,
+        branch=analysis.branch,
+        platform=target.architecture.name if target.architecture.name != "ARM64" else "arm64",
+        system=release_name(target.system.build),
+        keys={**analysis.keys, **_cost_keys(before, costs())},
+        evidence=analysis.evidence,
+        unknown=analysis.unknown,
+        irql=irql,
+        _is_verbose=verbose,
+        _irql_lines=irql_lines,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Iterator, List
 
 import pytest
-from dumpkit.commands.analyze_text import Analysis
+from dumpkit.commands.analyze_facts import Analysis
 from dumpkit.dump import open_dump
 from dumpkit.errors import CommandError
 from dumpkit.session import Session

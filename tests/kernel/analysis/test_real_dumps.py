@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, NamedTuple, Optional
 
 import pytest
-from dumpkit.commands.analyze_text import Analysis
+from dumpkit.commands.analyze_facts import Analysis
 
 from tests.running import run, run_lines, session_of, session_on
 from tests.shared import SYMBOLS, dump, needs_shared, needs_symbols
