@@ -8,7 +8,7 @@ from dumpkit.dump.header import Header
 from dumpkit.dump.physical import PhysicalMemory, open_physical
 from dumpkit.dump.target import DumpTarget
 from dumpkit.errors import DumpFormatError, DumpkitError
-from dumpkit.kernel.debugger_data import read_debugger_data
+from dumpkit.kernel.debugger_data import EncodedError, read_debugger_data
 from dumpkit.kernel.loaded_modules import loaded_images, unloaded_images
 from dumpkit.kernel.paging import VirtualMemory, paging_scheme
 from dumpkit.kernel.processors import service_pack
@@ -49,12 +49,20 @@ class PhysicalTarget(DumpTarget):
             return None
         try:
             return read_debugger_data(self.memory, address)
+        except EncodedError as error:
+            try:
+                return self._decoded_debugger_data(address)
+            except EncodedError:
+                reason = str(error)
+            except DumpkitError as missing:
+                reason = f"{error}; to decode it: {missing}"
         except DumpkitError as error:
-            self._notes.append(
-                f"The debugger data block at {address:016x} cannot be used ({error}):"
-                " processors and unloaded modules cannot be told."
-            )
-            return None
+            reason = str(error)
+        self._notes.append(
+            f"The debugger data block at {address:016x} cannot be used ({reason}):"
+            " processors and unloaded modules cannot be told."
+        )
+        return None
 
     def use_page_tables(self, root: Optional[int]) -> None:
         """Read virtual memory through the page tables at a physical address; see Target."""

@@ -50,7 +50,6 @@ class DumpTarget(KernelTarget):
         self._symbols: Optional[Symbols] = None
         self._notes: List[str] = []
         self._unloaded_modules: Optional[List[UnloadedModule]] = None
-        self._system: Optional[System] = None
         self._processor: Optional[int] = None
         self._tagged: Optional[List[TaggedBlob]] = None
 
@@ -227,4 +226,4 @@ class DumpTarget(KernelTarget):
     def notes(self) -> Sequence[str]:
         """What is damaged or missing in the dump, one line each; to say it, the modules and tagged data are read."""
         _ = self.modules, self.unloaded_modules, self.tagged_blobs, self.current_processor
-        return tuple(self._notes)
+        return tuple(dict.fromkeys(self._notes))

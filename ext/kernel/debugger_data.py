@@ -7,14 +7,18 @@ Layout: KDDEBUGGER_DATA64 in wdbgexts.h of the Windows SDK (it only ever grew at
 from __future__ import annotations
 
 from functools import cache
+from operator import xor
 from struct import Struct, unpack_from
 
 from dumpkit.errors import DumpFormatError, DumpkitError
-from dumpkit.memory import AddressSpace
+from dumpkit.memory import U64_MASK, AddressSpace
+from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Iterator, Optional, Tuple
+
+    from dumpkit.target import Target
 
 #: The header alone: a LIST_ENTRY64, the tag and the size.
 HEADER_SIZE = 0x18
@@ -91,6 +95,7 @@ _LAYOUT: Tuple[Tuple[int, int, str], ...] = (
     (0x3A0, 8, "PointerIgnoreBits"),
 )
 
+_KEYS = ("KiWaitNever", "KiWaitAlways")
 _WORDS = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 
 
@@ -146,12 +151,58 @@ class DebuggerData:
         return value
 
 
-def read_debugger_data(memory: AddressSpace, address: int) -> DebuggerData:
-    """The block at a virtual address (nt!KdDebuggerDataBlock).
+class EncodedError(DumpFormatError):
+    """A debugger data block without its tag: encoded, as a running kernel keeps it, or damaged."""
 
-    Raises DumpkitError: MemoryReadError where its memory is missing, DumpFormatError where it is encoded
-    (a running kernel keeps it so; its keys KiWaitNever and KiWaitAlways need symbols) or damaged.
+
+class BlockKeys(NamedTuple):
+    """What the kernel mixes into the block while it runs."""
+
+    #: Values of nt!KiWaitNever and nt!KiWaitAlways.
+    never: int
+    always: int
+    #: Virtual address of nt!KdpDataBlockEncoded.
+    place: int
+
+    def decode(self, block: bytes) -> bytes:
+        """The plain block; what is over behind its last 8 bytes is left out.
+
+        Each 8 bytes: exclusive-ored with KiWaitNever, rotated left by its low byte, exclusive-ored with the address
+        of KdpDataBlockEncoded, turned round, exclusive-ored with KiWaitAlways (public: the Volatility project's
+        notes on Windows 8).
+        """
+        shift = self.never & 0x3F
+        plain = bytearray()
+        for (word,) in _WORDS[8].iter_unpack(block[: len(block) & ~7]):
+            mixed = word ^ self.never
+            mixed = (mixed << shift | mixed >> (64 - shift)) & U64_MASK
+            plain += (mixed ^ self.place).to_bytes(8, "big")
+        keys = self.always.to_bytes(8, "little") * (len(plain) // 8)
+        return bytes(map(xor, plain, keys))
+
+
+def read_debugger_data(memory: AddressSpace, address: int, keys: Optional[BlockKeys] = None) -> DebuggerData:
+    """The block at a virtual address (nt!KdDebuggerDataBlock), decoded where it needs that and `keys` are given.
+
+    Raises DumpkitError: MemoryReadError where its memory is missing, EncodedError where it is encoded, DumpFormatError
+    where it is damaged.
     """
-    size = memory.read(address, HEADER_SIZE)
-    wanted: int = unpack_from("<I", size, _SIZE_OFFSET)[0]
-    return DebuggerData(memory.read_prefix(address, min(max(wanted, HEADER_SIZE), LARGEST_SIZE)))
+    head = memory.read(address, HEADER_SIZE)
+    is_plain = head[_TAG_OFFSET:_SIZE_OFFSET] == _TAG
+    if not is_plain:
+        plain = keys.decode(head) if keys is not None else b""
+        if keys is None or plain[_TAG_OFFSET:_SIZE_OFFSET] != _TAG:
+            raise EncodedError("the debugger data block has no 'KDBG' tag: it is encoded or damaged")
+        head = plain
+    wanted: int = unpack_from("<I", head, _SIZE_OFFSET)[0]
+    # Encoded words are whole ones.
+    size = -(-min(max(wanted, HEADER_SIZE), LARGEST_SIZE) // 8) * 8
+    block = memory.read_prefix(address, size)
+    return DebuggerData(block if is_plain or keys is None else keys.decode(block))
+
+
+def block_keys(target: Target) -> BlockKeys:
+    """The keys of a target's block. Raises SymbolError where their symbols are missing, MemoryReadError."""
+    place = target.symbols.address_of("nt!KdpDataBlockEncoded")
+    never, always = (target.memory.u64(target.symbols.address_of(f"nt!{name}")) for name in _KEYS)
+    return BlockKeys(never, always, place)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Dict, List, Optional, Sequence, Tuple
 
     from dumpkit.kernel.debugger_data import DebuggerData
+    from dumpkit.target import System
 
 #: The engine's words for a processor that a triage dump has nothing of.
 SINGLE_PROCESSOR = "Can't switch processors on a single processor kernel triage dump"
@@ -22,7 +23,7 @@ SINGLE_PROCESSOR = "Can't switch processors on a single processor kernel triage 
 class KernelTarget(Target):
     """A Windows kernel. A subclass says where its debugger data and the rest are; nothing is read unless asked for.
 
-    `_contexts`, `_debugger_data` and `_modules` keep what was read; `_user_modules` belong to `modules`.
+    `_contexts`, `_debugger_data`, `_modules` and `_system` keep what was read; `_user_modules` belong to `modules`.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class KernelTarget(Target):
         self._contexts: Dict[int, Context] = {}
         self._modules: Optional[List[Module]] = None
         self._user_modules: List[Module] = []
+        self._system: Optional[System] = None
 
     @property
     @abstractmethod
@@ -50,6 +52,25 @@ class KernelTarget(Target):
         if self._debugger_data is None:
             self._debugger_data = (self._read_debugger_data(),)
         return self._debugger_data[0]
+
+    def _decoded_debugger_data(self, address: int) -> DebuggerData:
+        """The encoded block at a virtual address, by the kernel's symbols. Raises DumpkitError with the reason.
+
+        Modules, which the symbols' search needs, are told without the block meanwhile and read anew with it.
+        """
+        from dumpkit.kernel.debugger_data import block_keys, read_debugger_data
+
+        self._debugger_data = (None,)
+        data = read_debugger_data(self.memory, address, block_keys(self))
+        self._modules = self._system = None
+        self.__dict__.pop("_module_bases", None)
+        return data
+
+    def forget_types(self) -> None:
+        super().forget_types()
+        # Other symbols may decode what these did not.
+        if self._debugger_data == (None,):
+            self._debugger_data = None
 
     @property
     def processors(self) -> Processors:

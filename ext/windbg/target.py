@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dumpkit.errors import DumpkitError
-from dumpkit.kernel.debugger_data import DebuggerData, read_debugger_data
+from dumpkit.kernel.debugger_data import DebuggerData, EncodedError, read_debugger_data
 from dumpkit.kernel.kernel_target import SINGLE_PROCESSOR, KernelTarget
 from dumpkit.kernel.loaded_modules import unloaded_images
 from dumpkit.kernel.module_names import file_name
@@ -77,7 +77,6 @@ class PykdTarget(KernelTarget):
         self._symbols: Optional[Symbols] = None
         self._image_search: Optional[SymbolSearch] = None
         self._unloaded: Optional[List[UnloadedModule]] = None
-        self._system: Optional[System] = None
         self._version: Optional[str] = None
 
     def _walk_pages(self) -> None:
@@ -126,6 +125,11 @@ class PykdTarget(KernelTarget):
             return None
         try:
             return read_debugger_data(self.memory, address)
+        except EncodedError:
+            try:
+                return self._decoded_debugger_data(address)
+            except DumpkitError:
+                return None
         except DumpkitError:
             return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from struct import pack_into
+from struct import iter_unpack, pack_into
 
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
 #: Member -> (offset, struct format).
 MEMBERS = {
     "KernBase": (0x18, "<Q"),
@@ -51,3 +52,14 @@ def build_debugger_data(size: int = SIZE, tag: bytes = b"KDBG", **members: int) 
         offset, layout = MEMBERS[name]
         pack_into(layout, block, offset, value)
     return bytes(block[:size])
+
+
+def encoded_block(block: bytes, never: int, always: int, place: int) -> bytes:
+    """A block as a running kernel keeps it: each 8 bytes mixed with KiWaitNever, KiWaitAlways and the address of
+    KdpDataBlockEncoded, the inverse of what public descriptions of the decoding do.
+    """
+    shift, mixed = never & 0x3F, bytearray()
+    for (word,) in iter_unpack("<Q", block):
+        value = int.from_bytes((word ^ always).to_bytes(8, "little"), "big") ^ place
+        mixed += (((value >> shift | value << (64 - shift)) & _U64) ^ never).to_bytes(8, "little")
+    return bytes(mixed)
