@@ -213,18 +213,10 @@ def _cost_keys(before: Costs, after: Costs) -> Dict[str, str]:
     return {key: str(max(0, round(number))) for key, number in numbers.items()}
 
 
-#: The system's messages for the statuses that crashes have most often, as WinDbg's transcripts show them.
-_STATUS_TEXTS = {
-    0xC0000005: "The instruction at 0x%p referenced memory at 0x%p. The memory could not be %s.",
-    0xC0000409: "The system detected an overrun of a stack-based buffer in this application. This overrun could "
-    "potentially allow a malicious user to gain control of this application.",
-}
-
-
 def _status_text(status: Optional[int]) -> Optional[str]:
-    from dumpkit.kernel.exception_record import exception_words
+    from dumpkit.kernel.status import ntstatus_text
 
-    return None if status is None else _STATUS_TEXTS.get(status) or exception_words(status)
+    return None if status is None else ntstatus_text(status)
 
 
 def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[IrqlVerdict], Tuple[Line, ...]]:

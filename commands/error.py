@@ -5,7 +5,7 @@ Format: the examples of the !error page in Microsoft's debugger documentation, a
 
 from __future__ import annotations
 
-from dumpkit.kernel.status import Status, hresult, ntstatus, win32_error
+from dumpkit.kernel.status import UNKNOWN, Status, hresult, ntstatus, win32_error
 from dumpkit.output import Hex
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
@@ -14,8 +14,6 @@ from dumpkit.session import Session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, Optional
-
-_UNKNOWN = "<Unable to get error code text>"
 
 
 class ErrorText(Record):
@@ -29,7 +27,7 @@ class ErrorText(Record):
 
 
 def error_lines(result: ErrorText) -> Iterator[str]:
-    text = result.message or result.name or _UNKNOWN
+    text = result.message or result.name or UNKNOWN
     yield f"Error code: ({result.kind}) 0x{result.code:x} ({int(result.code)}) - {text}"
 
 

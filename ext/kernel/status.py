@@ -2,7 +2,9 @@
 
 `ntstatus.tsv` and `win32_errors.tsv` have a code a line: the code (hexadecimal, ascending), its name, and the message
 that Microsoft's Open Specifications document ([MS-ERREF] 2.2 and 2.3); where they have none, the names of ntstatus.h
-and winerror.h stand alone. An HRESULT of facility 7 (0x8007xxxx) carries a Win32 error (winerror.h).
+and winerror.h stand alone. A message's title and text, which are lines of their own in ntstatus.h, stand behind each
+other with two spaces between, as the debugger prints them. An HRESULT of facility 7 (0x8007xxxx) carries a Win32
+error (winerror.h).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ _FOLDER = os.path.dirname(__file__)
 _NTSTATUS, _WIN32 = "ntstatus.tsv", "win32_errors.tsv"
 #: HRESULT_FACILITY and severity of HRESULT_FROM_WIN32 (winerror.h).
 _WIN32_FACILITY = 0x8007
+#: What the debugger says of a code that the system has no message for.
+UNKNOWN = "<Unable to get error code text>"
 
 
 class Status(NamedTuple):
@@ -49,6 +53,12 @@ def _find(file: str, code: int) -> Optional[Status]:
 def ntstatus(code: int) -> Optional[Status]:
     """An NTSTATUS by its low 32 bits, or None where it is not known."""
     return _find(_NTSTATUS, code & 0xFFFF_FFFF)
+
+
+def ntstatus_text(code: int) -> str:
+    """The message of an NTSTATUS in the debugger's words; its name where it has none, UNKNOWN where it is not known."""
+    found = ntstatus(code)
+    return UNKNOWN if found is None else found.message or found.name
 
 
 def win32_error(code: int) -> Optional[Status]:

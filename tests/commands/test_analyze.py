@@ -87,6 +87,25 @@ def test_the_labels_stand_in_windbgs_order(code: int, words: str, between: List[
     assert labels(run_lines(on(code, words), "!analyze -v")) == HEAD + between + TAIL
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "line"),
+    [
+        (
+            0x7E,
+            "80000003 IP ER CX",
+            "(NTSTATUS) 0xc0000005 - The instruction at 0x%p referenced memory at 0x%p. The memory could not be %s.",
+        ),
+        (0x7A, "1 ffffffffc000009c 0 ADDR", "(NTSTATUS) 0xc000009c - There are bad blocks (sectors) on the hard disk."),
+        (0x74, "2 0 0 c0000218", "(NTSTATUS) 0xc0000218 - {Registry File Failure}  The registry cannot load the hive"),
+        (0x77, "1 e0000001 0 0", "(NTSTATUS) 0xe0000001 - <Unable to get error code text>"),
+    ],
+)
+def test_a_status_is_shown_with_its_message(code: int, words: str, line: str, on) -> None:
+    lines = run_lines(on(code, words), "!analyze -v")
+    (found,) = [each for each in lines if each.startswith("ERROR_CODE: ")]
+    assert found[12:].startswith(line)
+
+
 def test_the_summary_names_process_culprit_and_bucket(on) -> None:
     lines = run_lines(on(0xD1, "ADDR 2 1 IP"), "!analyze")
     start = lines.index("Debugging Details:")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from dumpkit.kernel.status import hresult, ntstatus, win32_error
+from dumpkit.kernel.status import hresult, ntstatus, ntstatus_text, win32_error
 
 from tests.running import run, run_lines, session_on
 
@@ -45,3 +45,24 @@ def test_codes_are_found_exactly():
     assert win32_error(0xFFFFFFFF) is None
     assert hresult(0x80070005).name == "ERROR_ACCESS_DENIED"
     assert hresult(0x80010005) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (0x80000003, "{EXCEPTION}  Breakpoint  A breakpoint has been reached."),
+        (0xC000001D, "{EXCEPTION}  Illegal Instruction  An attempt was made to execute an illegal instruction."),
+        (0xC0000094, "{EXCEPTION}  Integer division by zero."),
+        (0xC000009C, "There are bad blocks (sectors) on the hard disk."),
+        (0xFFFFFFFF_C000000E, "A device which does not exist was specified."),
+        (
+            0xC0000006,
+            "The instruction at 0x%p referenced memory at 0x%p. The required data was not placed into memory because "
+            "of an I/O error status of 0x%x.",
+        ),
+        (2, "STATUS_WAIT_2"),
+        (0xE06D7363, "<Unable to get error code text>"),
+    ],
+)
+def test_a_status_has_the_systems_message_with_its_lines_behind_each_other(code, text):
+    assert ntstatus_text(code) == text

@@ -54,6 +54,13 @@ def test_only_known_words_stand_in_the_rules():
         assert marks <= {"symbol", "image", "process", "failfast", "access", "region", "apc", "1", "2", "3", "4"}
 
 
+def test_the_codes_that_only_the_header_has_are_named():
+    named = {0x1CC: "EXRESOURCE_TIMEOUT_LIVEDUMP", 0x1DA: "HAL_BLOCKED_PROCESSOR_INTERNAL_ERROR"}
+    named[0x1E0] = "INVALID_ALTERNATE_SYSTEM_CALL_HANDLER_REGISTRATION"
+    assert {code: bugcheck_name(code) for code in named} == named
+    assert bugcheck_name(0x10000050) == "PAGE_FAULT_IN_NONPAGED_AREA_M"
+
+
 def test_the_subtype_chooses_what_the_arguments_mean():
     assert describe(0x139, (0x1D, 0, 0, 0)).labels[0] == "An RTL_BALANCED_NODE RBTree entry has been corrupted."
     assert describe(0x19, (0x22, 0, 0, 0)).labels[0] == ""
