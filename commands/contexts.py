@@ -14,7 +14,8 @@ from dumpkit.register_text import register_lines
 from dumpkit.registers import Context
 from dumpkit.registry import Expression, Text, command
 from dumpkit.session import Session
-from dumpkit.target import ExceptionRecord, SymbolLocation, Target
+from dumpkit.target import ExceptionRecord, Target
+from dumpkit.target_symbols import SymbolLocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

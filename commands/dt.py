@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dumpkit.errors import CommandError, SymbolError
+from dumpkit.module import Module
 from dumpkit.output import Hex, Line
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.symbols.types import FunctionType, RecordType, Type
-from dumpkit.target import FoundSymbol, Module
+from dumpkit.target_symbols import FoundSymbol
 from dumpkit.typetext.dump import TypeDump
 from dumpkit.typetext.names import c_words, result_name
 from dumpkit.typetext.request import USAGE, TypeRequest, looks_like_address, parse

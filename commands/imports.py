@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dumpkit.errors import CommandError, SymbolError
 from dumpkit.kernel.imports import ImportSlot, ImportTable, ModuleImports, module_of
+from dumpkit.module import Module
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Switch, Text, command
 from dumpkit.session import Session
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dumpkit.clock import Zone, link_time
 from dumpkit.errors import CommandError
+from dumpkit.module import Module, UnloadedModule
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
-from dumpkit.target import Module, Target, UnloadedModule
+from dumpkit.target import Target
 from dumpkit.wildcards import matches
 
 TYPE_CHECKING = False

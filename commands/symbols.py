@@ -7,12 +7,12 @@ import os
 from dumpkit.arguments import take_word
 from dumpkit.commands.modules import LoadedModule, module_rows
 from dumpkit.errors import CommandError
+from dumpkit.module import Module
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.symbols.search import SymbolSearch
-from dumpkit.target import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

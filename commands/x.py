@@ -11,7 +11,7 @@ from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.symbol_text import behind_name, c_name
 from dumpkit.symbols.types import FunctionType
-from dumpkit.target import FoundSymbol
+from dumpkit.target_symbols import FoundSymbol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from dumpkit.kernel.process import Process
     from dumpkit.kernel.thread import Thread
     from dumpkit.memory import AddressSpace
+    from dumpkit.module import Module
     from dumpkit.objects import BoundType
-    from dumpkit.target import Module, Target
+    from dumpkit.target import Target
 
 
 class Answer:

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 
 from dumpkit.errors import SymbolError
 from dumpkit.memory import AddressSpace
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.target import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

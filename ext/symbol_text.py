@@ -16,7 +16,8 @@ from dumpkit.symbols.types import (
     RecordType,
     Type,
 )
-from dumpkit.target import FoundSymbol, Target
+from dumpkit.target import Target
+from dumpkit.target_symbols import FoundSymbol
 from dumpkit.typetext.scalar import base_text, enumeration_text
 from dumpkit.typetext.values import Reader, Value
 

@@ -6,9 +6,11 @@ from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 
 from dumpkit.errors import AmbiguousSymbolError, SymbolError
+from dumpkit.module import Module
 from dumpkit.module_symbols import DEFERRED, ModuleSymbols, Sources, SymbolSources
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.target import FoundSymbol, InlinedFunction, Module, Neighbours, SourceLine, SymbolLocation, Symbols, Target
+from dumpkit.target import Target
+from dumpkit.target_symbols import FoundSymbol, InlinedFunction, Neighbours, SourceLine, SymbolLocation, Symbols
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

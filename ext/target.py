@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from functools import partial
 
-from dumpkit.errors import DumpkitError, SymbolError
+from dumpkit.errors import DumpkitError
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
@@ -19,49 +19,15 @@ from dumpkit.registers import Architecture, Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+    from dumpkit.module import Module, UnloadedModule
     from dumpkit.objects import BoundType
     from dumpkit.objects.lists import ListWalk
     from dumpkit.symbols.module_image import ModuleImage
     from dumpkit.symbols.search import SymbolSearch
-    from dumpkit.symbols.symbol_file import LocalVariable, SymbolFile
     from dumpkit.symbols.types import Type
-
-
-class Module(NamedTuple):
-    """A loaded image. `base` is a virtual address, `size` SizeOfImage in bytes."""
-
-    base: int
-    size: int
-    #: The debugger's name, as in `nt!`; unique in a target.
-    name: str
-    #: File name as the debugger shows it ("ntoskrnl.exe").
-    image_name: str
-    #: Path as the loader recorded it ("\\SystemRoot\\system32\\ntoskrnl.exe").
-    image_path: str
-    #: TimeDateStamp of the PE header: seconds since 1970, or a reproducible build's hash.
-    timestamp: int
-    #: CheckSum of the PE header.
-    checksum: int
-
-    @property
-    def end(self) -> int:
-        """First address behind the image."""
-        return self.base + self.size
-
-    def __contains__(self, address: object) -> bool:
-        return isinstance(address, int) and self.base <= address < self.base + self.size
-
-
-class UnloadedModule(NamedTuple):
-    """An image that was unloaded before the crash: `[base, end)` are the virtual addresses it had."""
-
-    base: int
-    end: int
-    name: str
-    #: FILETIME of the unload, 0 where the dump does not say.
-    time: int = 0
+    from dumpkit.target_symbols import Symbols
 
 
 class Bugcheck(NamedTuple):
@@ -100,154 +66,6 @@ class System(Record):
     build_lab: Optional[str]
     #: CmNtCSDVersion: 0, or the service pack's number in bits 8-15 (Windows 7 and before).
     service_pack: int = 0
-
-
-class SymbolLocation(NamedTuple):
-    """A place named by the symbol before it: `module!name+displacement`; `module+displacement` where `name` is None."""
-
-    module: Module
-    name: Optional[str]
-    displacement: int
-
-    def __str__(self) -> str:
-        place = f"{self.module.name}!{self.name}" if self.name is not None else self.module.name
-        return f"{place}+0x{self.displacement:x}" if self.displacement else place
-
-
-class SourceLine(NamedTuple):
-    """A line of source; `displacement` is the distance in bytes from the line's first instruction."""
-
-    file: str
-    line: int
-    displacement: int
-
-
-class FoundSymbol(NamedTuple):
-    """A symbol of a module at a virtual address; `size` is 0 and `is_function` None where its file does not say."""
-
-    module: Module
-    name: str
-    address: int
-    size: int = 0
-    is_function: Optional[bool] = None
-
-    def __str__(self) -> str:
-        return f"{self.module.name}!{self.name}"
-
-
-class Neighbours(NamedTuple):
-    """The symbols around a virtual address.
-
-    `displacement` is how far behind `before` the address lies, negative in front of the first symbol of a section;
-    None where `before` is in another section, for want of a better one. `exact` are all that lie at the address.
-    """
-
-    before: FoundSymbol
-    displacement: Optional[int]
-    after: Optional[FoundSymbol]
-    exact: Sequence[FoundSymbol]
-
-
-class InlinedFunction(NamedTuple):
-    """A function inlined at some virtual address: where its code begins, and the line of it that is there."""
-
-    module: Module
-    name: str
-    address: int
-    file: Optional[str]
-    line: int
-
-
-class Symbols(ABC):
-    """Names, types and lines of a target's modules."""
-
-    #: Where symbol files are looked for; None where that is not dumpkit's business (inside WinDbg).
-    search: Optional[SymbolSearch] = None
-
-    @abstractmethod
-    def nearest(self, address: int) -> Optional[SymbolLocation]:
-        """The symbol at or before a virtual address, in its module; None outside every module."""
-
-    @abstractmethod
-    def address_of(self, name: str) -> int:
-        """The virtual address of `module!name` or `name`. Raises SymbolError, saying where it was looked for."""
-
-    @abstractmethod
-    def type(self, name: str, module: Optional[str] = None) -> Type:
-        """A type by name, from `module` (the kernel where None). Raises SymbolError."""
-
-    def source_line(self, address: int) -> Optional[SourceLine]:
-        """The source line of a virtual address, or None where no symbols give one."""
-        return None
-
-    def state(self, module: Module) -> str:
-        """The words that `lm` shows in brackets: "deferred", "no symbols", "pdb symbols" …"""
-        return "deferred"
-
-    def symbol_file(self, module: Module) -> Optional[str]:
-        """The file that a module's symbols were read from, or None where none is loaded."""
-        return None
-
-    def flag(self, module: Module) -> str:
-        """The letter that `lm` shows before the state: M for mismatched symbols, T for an unverified image, or ""."""
-        return ""
-
-    def remark(self, module: Module) -> str:
-        """How a module's symbols were matched, or why it has none; empty where there is nothing to say."""
-        return ""
-
-    def image_file(self, module: Module) -> Optional[str]:
-        """The file of a module's image, where looking for its symbols has found one."""
-        return None
-
-    def around(self, address: int) -> Optional[Neighbours]:
-        """The symbols around a virtual address, as `ln` shows them; None where there are none."""
-        return None
-
-    def matching(self, pattern: str) -> Iterator[FoundSymbol]:
-        """The symbols that `module!name` matches, either of them with `*`, `?` or `[]`, by module and address.
-
-        Raises SymbolError where no module is called so.
-        """
-        return iter(())
-
-    def modules_like(self, pattern: str) -> Sequence[Module]:
-        """The modules whose debugger names match a pattern. Raises SymbolError for a plain name that none has."""
-        return ()
-
-    def file(self, module: Module) -> Optional[SymbolFile]:
-        """A module's symbol file, looked for if it was not yet; None where there is none."""
-        return None
-
-    def type_in(self, name: str, module: Optional[str] = None) -> Tuple[Module, Type]:
-        """As `type`, with the module that has it. Raises SymbolError."""
-        raise SymbolError(f"{name} is not known: no symbols are loaded")
-
-    def type_of(self, symbol: FoundSymbol) -> Optional[Type]:
-        """The type of a variable or function, or None where the symbols do not say."""
-        return None
-
-    def inlined(self, address: int) -> Sequence[InlinedFunction]:
-        """The functions inlined at a virtual address, innermost first."""
-        return ()
-
-    def variables(self, address: int) -> Sequence[LocalVariable]:
-        """The parameters and variables of the function at a virtual address, as far as private symbols tell."""
-        return ()
-
-    def load(self, module: Module, trusting: bool = False) -> object:
-        """Look for a module's symbols, if they were not yet; `trusting` takes mismatched ones too."""
-        return None
-
-    def forget(self, module: Optional[Module] = None) -> None:  # noqa: B027 - a target may keep nothing
-        """Forget a module's symbols, or all of them: the next question looks for them anew."""
-
-    def close(self) -> None:  # noqa: B027 - a target may hold no file open
-        """Let go of every symbol file."""
-
-    def completions(self, prefix: str) -> Iterator[str]:
-        """Names that begin with `prefix` (`nt!Ke`), for the prompt; none where symbols are not loaded."""
-        return iter(())
 
 
 class Target(ABC):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Iterator, NoReturn, Optional, Sequence
 
 from dumpkit.errors import DumpkitError, SymbolError
+from dumpkit.module import Module, UnloadedModule
 from dumpkit.registers import X64, Context
-from dumpkit.target import Bugcheck, Module, SymbolLocation, Symbols, System, Target, UnloadedModule
+from dumpkit.target import Bugcheck, System, Target
+from dumpkit.target_symbols import SymbolLocation, Symbols
 
 from tests.flat_memory import FlatMemory
 

@@ -19,7 +19,8 @@ from dumpkit.dispatcher import parse_call
 from dumpkit.dump import open_dump
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.process import processes
-from dumpkit.target import Symbols, Target
+from dumpkit.target import Target
+from dumpkit.target_symbols import Symbols
 
 from tests.faulty_lines import LEFT_OUT, NOT_IN_EXAMPLES, lines_of
 from tests.faulty_target import GARBAGE, REASON, Fault, Faults, Garbage, Missing, Random

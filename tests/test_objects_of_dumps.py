@@ -7,9 +7,11 @@ from typing import Optional
 import pytest
 from dumpkit.dump import open_dump
 from dumpkit.errors import SymbolError
+from dumpkit.module import Module
 from dumpkit.symbols.isf import IsfFile
 from dumpkit.symbols.types import Type
-from dumpkit.target import Module, SymbolLocation, Symbols, Target
+from dumpkit.target import Target
+from dumpkit.target_symbols import SymbolLocation, Symbols
 from dumpkit.typetext.dump import TypeDump
 from dumpkit.typetext.request import parse
 from dumpkit.typetext.values import Value, reader_of

@@ -12,8 +12,8 @@ from dumpkit.kernel.debugger_data import EncodedError, read_debugger_data
 from dumpkit.kernel.loaded_modules import loaded_images, unloaded_images
 from dumpkit.kernel.paging import VirtualMemory, paging_scheme
 from dumpkit.kernel.processors import service_pack
+from dumpkit.module import UnloadedModule
 from dumpkit.registers import Context
-from dumpkit.target import UnloadedModule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

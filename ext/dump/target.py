@@ -11,8 +11,10 @@ from dumpkit.kernel.kernel_target import KernelTarget
 from dumpkit.kernel.module_names import name_modules
 from dumpkit.kernel.processors import MOST_PROCESSORS, build_lab
 from dumpkit.memory import AddressSpace
+from dumpkit.module import Module, UnloadedModule
 from dumpkit.registers import BY_MACHINE, Context
-from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, UnloadedModule
+from dumpkit.target import Bugcheck, ExceptionRecord, System
+from dumpkit.target_symbols import Symbols
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from dumpkit.dump.header import HEADER_SIZE, Buffer, Header
 from dumpkit.errors import DumpFormatError
 from dumpkit.kernel.debugger_data import LARGEST_SIZE, DebuggerData
 from dumpkit.kernel.loaded_modules import LONGEST_PATH, LoadedImage
+from dumpkit.module import UnloadedModule
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
-from dumpkit.target import UnloadedModule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

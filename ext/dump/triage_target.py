@@ -10,8 +10,8 @@ from dumpkit.dump.triage import PRCB_ADDRESS, TriageDump
 from dumpkit.dump.triage_memory import TriageMemory
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.kernel_target import SINGLE_PROCESSOR
+from dumpkit.module import UnloadedModule
 from dumpkit.registers import Context
-from dumpkit.target import UnloadedModule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

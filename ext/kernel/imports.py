@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dumpkit.errors import SymbolError
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.target import Module, SymbolLocation, Target
+from dumpkit.target import Target
+from dumpkit.target_symbols import SymbolLocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,10 +21,11 @@ from dumpkit.kernel.irql_findings import (
 from dumpkit.kernel.irql_flow import Call, Flow
 from dumpkit.kernel.irql_flow_reader import FlowReader
 from dumpkit.kernel.irql_level import UNKNOWN, Level, Way
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
 from dumpkit.record import Record
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

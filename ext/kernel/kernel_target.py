@@ -6,8 +6,9 @@ from abc import abstractmethod
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.processors import Processors
+from dumpkit.module import Module
 from dumpkit.registers import Context
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

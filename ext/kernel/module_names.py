@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dumpkit.kernel.loaded_modules import LoadedImage
 from dumpkit.memory import PAGE_SIZE
-from dumpkit.target import Module
+from dumpkit.module import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.version_resource import VersionResource, version_resource
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

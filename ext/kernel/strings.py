@@ -13,9 +13,10 @@ from itertools import accumulate, compress, count
 from operator import add
 
 from dumpkit.memory import AddressSpace
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.output import Hex
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.memory import PAGE_SIZE
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import Context
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dumpkit.errors import MemoryReadError
 from dumpkit.kernel.process import Process
 from dumpkit.memory import AddressSpace
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.objects.lists import ListWalk
-from dumpkit.target import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

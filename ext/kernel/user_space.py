@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.user_modules import user_modules
-from dumpkit.target import Bugcheck, Module, Target, UnloadedModule
+from dumpkit.module import Module, UnloadedModule
+from dumpkit.target import Bugcheck, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dumpkit.clock import Zone, moment
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.module_origin import module_origin
 from dumpkit.library import Answer, Dump
+from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.report.memory_map import MemoryMap, memory_map
-from dumpkit.target import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

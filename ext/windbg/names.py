@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from dumpkit.module import Module
 from dumpkit.symbols.symbol_file import Line, Symbol, SymbolFile
 from dumpkit.symbols.types import Type
-from dumpkit.target import Module
 from dumpkit.windbg import pykd
 from dumpkit.windbg.engine import Engine, address_of_text
 

@@ -7,9 +7,10 @@ engine's own `dt` does not print. What has no file that dumpkit can read is aske
 from __future__ import annotations
 
 from dumpkit.errors import SymbolError
+from dumpkit.module import Module
 from dumpkit.module_symbols import Source, Sources, exports_are_there
 from dumpkit.symbolizer import FileSymbols
-from dumpkit.target import Module, Target
+from dumpkit.target import Target
 from dumpkit.windbg.engine import Engine, Row
 
 TYPE_CHECKING = False

@@ -12,8 +12,10 @@ from dumpkit.kernel.module_names import file_name
 from dumpkit.kernel.paging import paging_scheme
 from dumpkit.kernel.processors import build_lab, service_pack
 from dumpkit.memory import AddressSpace
+from dumpkit.module import Module, UnloadedModule
 from dumpkit.registers import BY_MACHINE, X64, Context
-from dumpkit.target import Bugcheck, ExceptionRecord, Module, Symbols, System, UnloadedModule
+from dumpkit.target import Bugcheck, ExceptionRecord, System
+from dumpkit.target_symbols import Symbols
 from dumpkit.windbg.engine import Engine, address_of_text
 from dumpkit.windbg.memory import EngineMemory, EngineTriageMemory, EngineVirtualMemory
 from dumpkit.windbg.times import refined, session_filetime, uptime_units

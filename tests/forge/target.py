@@ -6,9 +6,11 @@ from typing import NoReturn, Optional, Sequence, Set, Tuple
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.memory import AddressSpace
+from dumpkit.module import Module, UnloadedModule
 from dumpkit.registers import X64, Context
 from dumpkit.symbols.types import Type
-from dumpkit.target import Bugcheck, Module, SymbolLocation, Symbols, System, Target, UnloadedModule
+from dumpkit.target import Bugcheck, System, Target
+from dumpkit.target_symbols import SymbolLocation, Symbols
 
 from tests.forge.machine import Machine
 from tests.forge.memory import PAGE_SIZE

@@ -6,7 +6,9 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 from dumpkit.kernel.irql_evidence import StackReader
 from dumpkit.kernel.irql_flow import Call, Flow
-from dumpkit.target import Bugcheck, Module, SymbolLocation
+from dumpkit.module import Module
+from dumpkit.target import Bugcheck
+from dumpkit.target_symbols import SymbolLocation
 
 from tests.forge.assembly import Code
 from tests.forge.call_stack import CallStack

@@ -8,7 +8,8 @@ from typing import Dict, List, Optional, Sequence
 from dumpkit.kernel.epilogue import Return
 from dumpkit.kernel.stack_scan import Candidate
 from dumpkit.kernel.stack_way import StackWay
-from dumpkit.target import Module, SymbolLocation
+from dumpkit.module import Module
+from dumpkit.target_symbols import SymbolLocation
 
 from tests.flat_memory import FlatMemory
 

@@ -6,7 +6,7 @@ from struct import pack
 from typing import Dict, Iterable, Mapping, Sequence
 
 from dumpkit.memory import AddressSpace
-from dumpkit.target import Module
+from dumpkit.module import Module
 
 from tests.forge.image import Image
 from tests.made_target import MadeTarget

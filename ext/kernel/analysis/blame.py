@@ -8,8 +8,9 @@ from dumpkit.kernel.analysis.failing_context import FailingContext
 from dumpkit.kernel.bugchecks import Bugcheck
 from dumpkit.kernel.stack import Frame
 from dumpkit.kernel.x64_walk import SCAN
+from dumpkit.module import Module, UnloadedModule
 from dumpkit.record import Record
-from dumpkit.target import Module, Target, UnloadedModule
+from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
