@@ -10,12 +10,12 @@ from dumpkit.commands.analyze_facts import (
     Analysis,
     Argument,
     BlackBoxFacts,
+    BugcheckDescription,
     CulpritFacts,
-    Description,
     FailedInstruction,
     FailingContextFacts,
-    RequestFacts,
-    ThreadFacts,
+    RequestSubjectFacts,
+    ThreadSubjectFacts,
 )
 from dumpkit.commands.analyze_text import analysis_lines, description_lines
 from dumpkit.commands.contexts import exception_block, register_block
@@ -45,11 +45,11 @@ _USAGE = "analyze [-v] [-f | -hang | -show [CODE [P1 [P2 [P3 [P4]]]]]]"
 _REFUSED = ("-d", "-x", "-c", "-load", "-unload", "-z")
 
 
-def description(code: int, parameters: Sequence[int]) -> Description:
+def description(code: int, parameters: Sequence[int]) -> BugcheckDescription:
     """The description of a bugcheck with four arguments; the code may carry the triage flag."""
     known = describe(code, parameters)
     arguments = tuple(Argument(Hex(value), label) for value, label in zip(parameters, known.labels))
-    return Description(Hex(code), known.name, known.text, arguments)
+    return BugcheckDescription(Hex(code), known.name, known.text, arguments)
 
 
 class _Options:
@@ -83,7 +83,7 @@ class _Options:
         return [session.evaluate(word) for word in words]
 
 
-def _shown(session: Session, numbers: List[int]) -> Description:
+def _shown(session: Session, numbers: List[int]) -> BugcheckDescription:
     if numbers:
         code, *parameters = numbers
         return description(code, (parameters + [0] * 4)[:4])
@@ -174,18 +174,18 @@ def _hex(value: Optional[int]) -> Optional[Hex]:
     return Hex(value) if value is not None else None
 
 
-def _request_facts(found: Optional[RequestSubject]) -> Optional[RequestFacts]:
+def _request_facts(found: Optional[RequestSubject]) -> Optional[RequestSubjectFacts]:
     if found is None:
         return None
     devices = tuple(Hex(device) for device in found.devices)
-    return RequestFacts(Hex(found.address), found.major, found.minor, found.driver, devices)
+    return RequestSubjectFacts(Hex(found.address), found.major, found.minor, found.driver, devices)
 
 
-def _thread_facts(found: Optional[ThreadSubject]) -> Optional[ThreadFacts]:
+def _thread_facts(found: Optional[ThreadSubject]) -> Optional[ThreadSubjectFacts]:
     if found is None:
         return None
     address, start = Hex(found.address), _hex(found.start)
-    return ThreadFacts(address, found.process, found.state, found.wait_reason, start, found.start_symbol)
+    return ThreadSubjectFacts(address, found.process, found.state, found.wait_reason, start, found.start_symbol)
 
 
 def _stack_command(failing: Optional[FailingContext]) -> str:
@@ -299,7 +299,7 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
 
 def analyze_lines(result: Any) -> Iterator[Line]:
     """The lines of whatever `analyze` was asked for."""
-    if isinstance(result, Description):
+    if isinstance(result, BugcheckDescription):
         yield from description_lines(result)
     elif isinstance(result, Analysis):
         yield from analysis_lines(result)
@@ -317,7 +317,7 @@ def analyze_lines(result: Any) -> Iterator[Line]:
     render=analyze_lines,
     needs_target=False,
 )
-def analyze(session: Session, options: str = "") -> Union[Analysis, Description, HangAnalysis]:
+def analyze(session: Session, options: str = "") -> Union[Analysis, BugcheckDescription, HangAnalysis]:
     """Analyses the bugcheck: its arguments, the failing context, instruction and address, the stack, and the
     first frame that is not the kernel's own plumbing, with its module and its failure bucket.
 

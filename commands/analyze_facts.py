@@ -23,7 +23,7 @@ class Argument(Record):
     meaning: Optional[str]
 
 
-class Description(Record):
+class BugcheckDescription(Record):
     """What a bugcheck is."""
 
     code: Hex
@@ -84,7 +84,7 @@ class CulpritFacts(Record):
     source_line: Optional[int]
 
 
-class ThreadFacts(Record):
+class ThreadSubjectFacts(Record):
     """The thread that the bugcheck is about."""
 
     address: Hex
@@ -96,7 +96,7 @@ class ThreadFacts(Record):
     start_symbol: Optional[str]
 
 
-class RequestFacts(Record):
+class RequestSubjectFacts(Record):
     """The IRP that the bugcheck is about."""
 
     address: Hex
@@ -119,7 +119,7 @@ class BlackBoxFacts(Record):
 class Analysis(Record):
     """All that `analyze` found out, and what it rests on."""
 
-    description: Description
+    description: BugcheckDescription
     file: str
     virtual_machine: Optional[str]
     dump_attributes: Optional[Hex]
@@ -144,8 +144,8 @@ class Analysis(Record):
     subject_name: Optional[str]
     device: Optional[Hex]
     driver: Optional[Hex]
-    request: Optional[RequestFacts]
-    thread: Optional[ThreadFacts]
+    request: Optional[RequestSubjectFacts]
+    thread: Optional[ThreadSubjectFacts]
     status: Optional[Hex]
     status_text: Optional[str]
     frames: Tuple[StackFrame, ...]

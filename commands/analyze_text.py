@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from dumpkit.commands.analyze_facts import (
         AccessFacts,
         Analysis,
-        Description,
+        BugcheckDescription,
         FailedInstruction,
-        RequestFacts,
-        ThreadFacts,
+        RequestSubjectFacts,
+        ThreadSubjectFacts,
     )
     from dumpkit.kernel.pool.allocation import PoolAllocation
     from dumpkit.output import Line
@@ -44,7 +44,7 @@ _QUIET = (
 )
 
 
-def description_lines(result: Description) -> Iterator[str]:
+def description_lines(result: BugcheckDescription) -> Iterator[str]:
     """Name, text and arguments, as `-show` prints them."""
     if result.name is None:
         yield f"Unknown bugcheck code ({result.code:x})"
@@ -332,7 +332,7 @@ def _allocation_lines(words: str, found: PoolAllocation) -> Iterator[Line]:
         yield (Span(f"{words}: {problem}", "dim"),)
 
 
-def _request_lines(found: RequestFacts) -> Iterator[Line]:
+def _request_lines(found: RequestSubjectFacts) -> Iterator[Line]:
     link = Span(f"{found.address:016x}", "address", f"!irp {found.address:x}")
     if found.major == "N/A":
         yield ("Request: ", link, " is at none of its stack locations: completed, or not sent")
@@ -341,7 +341,7 @@ def _request_lines(found: RequestFacts) -> Iterator[Line]:
     yield ("Request: ", link, f" is {what}; it is with {found.driver or 'no driver that can be named'}")
 
 
-def _thread_lines(found: ThreadFacts) -> Iterator[Line]:
+def _thread_lines(found: ThreadSubjectFacts) -> Iterator[Line]:
     link = Span(f"{found.address:016x}", "address", f"t {found.address:x}")
     process = f" ({found.process})" if found.process is not None else ""
     reason = f", {found.wait_reason}" if found.wait_reason is not None else ""

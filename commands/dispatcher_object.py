@@ -46,7 +46,7 @@ class DispatcherView(Record):
     _type: Optional[Annotated] = None
 
 
-class WaiterRow(Record):
+class ObjectWaiter(Record):
     """A thread that waits; `function` is the first of its stack that is not the dispatcher's."""
 
     facts: ThreadFacts
@@ -57,7 +57,7 @@ class WaiterList(Record):
     """The threads that wait for an object."""
 
     object: Hex
-    waiters: Tuple[WaiterRow, ...]
+    waiters: Tuple[ObjectWaiter, ...]
     notes: Tuple[str, ...]
 
 
@@ -97,7 +97,7 @@ def _text(cell: Line) -> str:
     return plain(cell)
 
 
-def _row(waiter: WaiterRow) -> List[Line]:
+def _row(waiter: ObjectWaiter) -> List[Line]:
     facts = waiter.facts
     return [
         facts.process_name or UNKNOWN,
@@ -204,7 +204,7 @@ def waiter_list(target: Target, address: int) -> WaiterList:
     rows = []
     for thread in (Thread(target, each) for each in threads[:_MOST_SHOWN]):
         facts = thread_facts(thread)
-        rows.append(WaiterRow(facts, wait_function(thread)))
+        rows.append(ObjectWaiter(facts, wait_function(thread)))
         for problem in facts.problems:
             gaps.add(f"thread {thread.address:016x}", problem)
     return WaiterList(Hex(address), tuple(rows), gaps.lines())

@@ -21,7 +21,7 @@ class Overview(Record):
     categories: Dict[str, Tuple[Tuple[str, str], ...]]
 
 
-class Description(Record):
+class CommandHelp(Record):
     """What a command is for and what it takes."""
 
     name: str
@@ -33,7 +33,7 @@ class Description(Record):
     text: str
 
 
-def describe(entry: Command) -> Description:
+def describe(entry: Command) -> CommandHelp:
     """The help of one command."""
     rows: List[Tuple[str, str]] = []
     for argument in entry.arguments:
@@ -45,10 +45,10 @@ def describe(entry: Command) -> Description:
             rows.append((argument.name.upper(), argument.help))
     first, _, rest = entry.help.strip().partition("\n")
     text = f"{first}\n{dedent(rest)}".strip()
-    return Description(entry.name, entry.aliases, entry.synopsis, entry.summary, tuple(rows), text)
+    return CommandHelp(entry.name, entry.aliases, entry.synopsis, entry.summary, tuple(rows), text)
 
 
-def render_help(result: Union[Description, Overview]) -> Iterator[Line]:
+def render_help(result: Union[CommandHelp, Overview]) -> Iterator[Line]:
     if isinstance(result, Overview):
         for category, commands in result.categories.items():
             yield (Span(category, "heading"),)
@@ -80,7 +80,7 @@ def render_help(result: Union[Description, Overview]) -> Iterator[Line]:
     render=render_help,
     needs_target=False,
 )
-def help(session: Session, name: str = "") -> Union[Description, Overview]:
+def help(session: Session, name: str = "") -> Union[CommandHelp, Overview]:
     """Lists every command by category, or shows what one of them does and takes."""
     if name:
         entry = session.commands.find(name.strip())

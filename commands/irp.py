@@ -74,7 +74,7 @@ class IrpData(Record):
     notes: Tuple[str, ...]
 
 
-class IrpRow(Record):
+class ListedIrp(Record):
     """A request of a thread, in short."""
 
     address: Hex
@@ -94,7 +94,7 @@ class IrpList(Record):
     """The requests in the lists of all threads."""
 
     threads: int
-    irps: Tuple[IrpRow, ...]
+    irps: Tuple[ListedIrp, ...]
     notes: Tuple[str, ...]
 
 
@@ -173,7 +173,7 @@ def _list_lines(result: IrpList) -> Iterator[Line]:
         yield (Span(note, "warning"),)
 
 
-def _row(row: IrpRow) -> Iterator[Union[str, Span]]:
+def _row(row: ListedIrp) -> Iterator[Union[str, Span]]:
     yield Span(pointer(row.address), "address", f"irp {row.address:x}")
     yield " ["
     yield _thread(row.thread)
@@ -337,7 +337,7 @@ def requests_of_threads(target: Target) -> IrpList:
     from dumpkit.kernel.process import processes
 
     gaps = Gaps()
-    rows: List[IrpRow] = []
+    rows: List[ListedIrp] = []
     count = 0
     listed = processes(target)
     for process in listed:
@@ -356,7 +356,7 @@ def requests_of_threads(target: Target) -> IrpList:
     return IrpList(count, tuple(rows), gaps.lines())
 
 
-def _row_of(request: Irp, thread: int, process: Optional[str], gaps: Gaps) -> IrpRow:
+def _row_of(request: Irp, thread: int, process: Optional[str], gaps: Gaps) -> ListedIrp:
     location = None
     complete, mdl = False, 0
     try:
@@ -375,7 +375,7 @@ def _row_of(request: Irp, thread: int, process: Optional[str], gaps: Gaps) -> Ir
     function = None
     if major is not None and minor is not None:
         function = f"{major_name(major)}, {minor_name(major, minor)}"
-    return IrpRow(
+    return ListedIrp(
         Hex(request.address),
         Hex(thread),
         process,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dumpkit.commands.resource_lock import (
-    OwnerRow,
     ResourceLock,
-    WaiterRow,
+    ResourceOwner,
+    ResourceWaiter,
     deadlocks_among,
     resource_lock,
 )
@@ -98,7 +98,7 @@ def _ownership(lock: ResourceLock) -> str:
     return "Exclusively owned" if lock.is_exclusive else f"Shared {len(lock.owners)} owning threads"
 
 
-def _owner_lines(owners: Sequence[OwnerRow]) -> Iterator[Line]:
+def _owner_lines(owners: Sequence[ResourceOwner]) -> Iterator[Line]:
     for start in range(0, len(owners), _IN_A_LINE):
         pieces: List[Union[str, Span]] = ["     Threads: " if start == 0 else _WAITER_INDENT]
         for owner in owners[start : start + _IN_A_LINE]:
@@ -109,7 +109,7 @@ def _owner_lines(owners: Sequence[OwnerRow]) -> Iterator[Line]:
         yield tuple(pieces)
 
 
-def _waiter_lines(name: str, waiters: Sequence[WaiterRow], count: int) -> Iterator[Line]:
+def _waiter_lines(name: str, waiters: Sequence[ResourceWaiter], count: int) -> Iterator[Line]:
     if not waiters and not count:
         return
     yield ""
@@ -158,7 +158,7 @@ def resource_view_lines(result: ResourceView) -> Iterator[Line]:
     yield from problem_lines(result.problems)
 
 
-def _thread_rows(threads: Sequence[Union[OwnerRow, WaiterRow]]) -> Iterator[Line]:
+def _thread_rows(threads: Sequence[Union[ResourceOwner, ResourceWaiter]]) -> Iterator[Line]:
     if not threads:
         return
     has_function = any(each.wait_function for each in threads)

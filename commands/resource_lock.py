@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MOST_FOLLOWED = 500
 
 
-class OwnerRow(Record):
+class ResourceOwner(Record):
     """An owner. Addresses are virtual, times milliseconds; what cannot be read is None."""
 
     thread: Hex
@@ -40,7 +40,7 @@ class OwnerRow(Record):
     wait_function: Optional[str]
 
 
-class WaiterRow(Record):
+class ResourceWaiter(Record):
     """A thread that waits; `is_exclusive` is None where nothing tells how."""
 
     thread: Hex
@@ -62,8 +62,8 @@ class ResourceLock(Record):
     contention_count: int
     exclusive_waiters: int
     shared_waiters: int
-    owners: Tuple[OwnerRow, ...]
-    waiters: Tuple[WaiterRow, ...]
+    owners: Tuple[ResourceOwner, ...]
+    waiters: Tuple[ResourceWaiter, ...]
 
 
 def resource_lock(resource: Resource, waits: ResourceWaits, gaps: Gaps) -> ResourceLock:
@@ -93,15 +93,15 @@ def _variable(resource: Resource) -> Optional[str]:
     return str(place) if place is not None and place.name is not None and not place.displacement else None
 
 
-def _owner_row(target: Target, owner: Owner, gaps: Gaps) -> OwnerRow:
+def _owner_row(target: Target, owner: Owner, gaps: Gaps) -> ResourceOwner:
     thread = Thread(target, owner.thread)
     # The two low bits mark what is no thread.
     value = Hex(owner.thread if owner.is_thread else owner.thread | 3)
     if not owner.is_thread:
-        return OwnerRow(Hex(owner.thread), owner.times, False, value, None, None, None, None)
+        return ResourceOwner(Hex(owner.thread), owner.times, False, value, None, None, None, None)
     what = f"thread {thread.address:016x}"
     state: Optional[str] = gaps.read(what, lambda: thread.state)
-    return OwnerRow(
+    return ResourceOwner(
         Hex(owner.thread),
         owner.times,
         True,
@@ -113,10 +113,10 @@ def _owner_row(target: Target, owner: Owner, gaps: Gaps) -> OwnerRow:
     )
 
 
-def _waiter_row(wait: ResourceWait, gaps: Gaps) -> WaiterRow:
+def _waiter_row(wait: ResourceWait, gaps: Gaps) -> ResourceWaiter:
     thread = wait.thread
     what = f"thread {thread.address:016x}"
-    return WaiterRow(
+    return ResourceWaiter(
         Hex(thread.address),
         wait.is_exclusive,
         gaps.read(what, lambda: display_name(thread.process)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CURRENT = 0xFFFF_FFFF_FFFF_FFFF
 
 
-class ThreadReport(Record):
+class ThreadWithProcess(Record):
     """A thread, and with -p its process."""
 
     thread: ThreadBlock
@@ -28,7 +28,7 @@ class ThreadReport(Record):
     problems: Tuple[str, ...]
 
 
-def thread_report_lines(result: ThreadReport) -> Iterator[Line]:
+def thread_lines(result: ThreadWithProcess) -> Iterator[Line]:
     if result.process is not None:
         yield from process_block_lines(result.process)
         yield ""
@@ -62,7 +62,7 @@ def chosen_thread(session: Session, address: Optional[int], is_tid: bool) -> Thr
         Expression("address", "the thread; the current one where it is left out or -1"),
         Expression("flags", "2 waits, 4 (with 2) details and stack, 8 no arguments in it; 6 by default"),
     ),
-    render=thread_report_lines,
+    render=thread_lines,
 )
 def thread(
     session: Session,
@@ -70,7 +70,7 @@ def thread(
     is_tid: bool = False,
     address: Optional[int] = None,
     flags: int = WAITS | THREADS,
-) -> ThreadReport:
+) -> ThreadWithProcess:
     """Shows a thread. FLAGS are bits:
 
     2   what it waits for
@@ -84,4 +84,4 @@ def thread(
     gaps = Gaps()
     process = process_block(found.process, gaps) if with_process else None
     block = thread_block(found, flags, gaps)
-    return ThreadReport(block, process, gaps.lines())
+    return ThreadWithProcess(block, process, gaps.lines())

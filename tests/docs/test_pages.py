@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Dict, Set
+
+from dumpkit.record import Record
 
 from tests.docs.examples import EXAMPLES
 from tests.docs.pages import FOLDER, JSON_PAGE, ROOT, json_page, pages
@@ -37,3 +40,15 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name} points to {link}"
+
+
+def test_no_two_results_share_a_name() -> None:
+    pages()  # imports every command
+    modules: Dict[str, Set[str]] = {}
+    waiting = [Record]
+    while waiting:
+        record = waiting.pop()
+        waiting += record.__subclasses__()
+        if record.__module__.startswith("dumpkit."):
+            modules.setdefault(record.__name__, set()).add(record.__module__)
+    assert {name: found for name, found in modules.items() if len(found) > 1} == {}
