@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dumpkit.errors import CommandError, DumpkitError
+from dumpkit.kernel.named_frame import NamedFrame, named_frames
 from dumpkit.kernel.stack import MOST_FRAMES, Frame, walk_stack
 from dumpkit.kernel.x64_walk import CODE, FRAME_POINTER, SCAN
 from dumpkit.numbers import quoted
@@ -124,58 +125,33 @@ def frames_with_inlined(
 ) -> Iterator[Tuple[Frame, List[StackFrame]]]:
     """Each frame with its lines of `k`: those of the functions that were inlined there, and behind them its own."""
     for frame in walked:
-        rows = _inlined(target, frame, first, lines)
-        rows.append(_frame(target, frame, first + len(rows), lines))
+        rows = [_row(named, first + place) for place, named in enumerate(named_frames(target, [frame], lines))]
         first += len(rows)
         yield frame, rows
 
 
-def _frame(target: Target, frame: Frame, number: int, lines: bool) -> StackFrame:
-    place = target.symbols.nearest(frame.instruction_pointer)
-    line = target.symbols.source_line(frame.instruction_pointer) if lines else None
+def _row(named: NamedFrame, number: int) -> StackFrame:
+    """The line of a frame, or of a function that was inlined there: that has neither arguments nor a trap frame."""
+    frame = named.frame
+    arguments, trap_frame = (None, None) if named.is_inline else (frame.arguments, frame.trap_frame)
     return StackFrame(
-        number,
-        Hex(frame.stack_pointer),
-        Hex(frame.return_address),
-        Hex(frame.instruction_pointer),
-        str(place) if place is not None else _name_outside(target, frame.instruction_pointer),
-        place.module.name if place is not None else None,
-        f"{line.file} @ {line.line}" if line is not None else None,
-        tuple(Hex(word) for word in frame.arguments) if frame.arguments is not None else None,
-        frame.found_by,
-        trap_frame=Hex(frame.trap_frame) if frame.trap_frame is not None else None,
+        number=number,
+        child_sp=Hex(frame.stack_pointer),
+        return_address=Hex(frame.return_address),
+        instruction=Hex(frame.instruction_pointer),
+        call_site=named.symbol or _bare(frame.instruction_pointer),
+        module=named.module,
+        source=named.source,
+        arguments=tuple(Hex(word) for word in arguments) if arguments is not None else None,
+        found_by=frame.found_by,
+        is_inline=named.is_inline,
+        trap_frame=Hex(trap_frame) if trap_frame is not None else None,
     )
 
 
-def _name_outside(target: Target, address: int) -> str:
-    """The name of an address outside every loaded module, as the engine shows it: that of an unloaded one, or the
-    address, whose zeros are left out where it has no upper half."""
-    from dumpkit.code import name_of
-
-    return name_of(target, address) or (f"0x{quoted(address)}" if address >> 32 else f"0x{address:x}")
-
-
-def _inlined(target: Target, frame: Frame, number: int, lines: bool) -> List[StackFrame]:
-    """The functions that were inlined where a frame stands, innermost first."""
-    found: List[StackFrame] = []
-    for function in target.symbols.inlined(frame.code_address):
-        displacement = frame.instruction_pointer - function.address
-        name = f"{function.module.name}!{function.name}"
-        found.append(
-            StackFrame(
-                number + len(found),
-                Hex(frame.stack_pointer),
-                Hex(frame.return_address),
-                Hex(frame.instruction_pointer),
-                f"{name}+0x{displacement:x}" if displacement else name,
-                function.module.name,
-                f"{function.file} @ {function.line}" if lines and function.file is not None else None,
-                None,
-                frame.found_by,
-                True,
-            )
-        )
-    return found
+def _bare(address: int) -> str:
+    """An address as the engine shows it outside every module: its zeros are left out where it has no upper half."""
+    return f"0x{quoted(address)}" if address >> 32 else f"0x{address:x}"
 
 
 class _Options:
