@@ -71,7 +71,7 @@ def test_dumpkits_own_reader_prints_the_same_on_windows(tmp_path: Path) -> None:
 def test_every_command_on_a_real_dump_prints_the_same_inside_windbg(
     name: str, tmp_path: Path, backends: Dict[str, List[int]]
 ) -> None:
-    compare(Dump(name, Path(dump(name)), [], [".reload"], ".reload"), tmp_path, backends)
+    compare(Dump(name, Path(dump(name)).resolve(), [], [".reload"], ".reload"), tmp_path, backends)
 
 
 #: Each has something that the others have not: no KPRCB of any processor, one processor's, ARM64, Windows 8.1 and 11.
@@ -83,7 +83,7 @@ OTHERS = ("011620-8250-01", "082325-12593-01", "111417-58375-01", "rts_116_0", "
 def test_what_is_current_prints_the_same_inside_windbg_on_every_kind_of_real_dump(
     name: str, tmp_path: Path, backends: Dict[str, List[int]]
 ) -> None:
-    compare_lines(Dump(name, Path(dump(name)), [], [".reload"], ".reload"), SHORT, tmp_path, backends)
+    compare_lines(Dump(name, Path(dump(name)).resolve(), [], [".reload"], ".reload"), SHORT, tmp_path, backends)
 
 
 @needs_shared
@@ -97,5 +97,5 @@ def test_every_command_on_a_real_dump_with_its_symbols_prints_the_same_inside_wi
     place_pdb(SYMBOLS / "pdb" / "ntkrnlmp-19041-public.pdb", target, symbols / "ntoskrnl.pdb")
     target.close()
     places = [symbols, SYMBOLS / "store"]
-    made = Dump("triage_x64", Path(dump("triage_x64")), places, [".symopt+0x40", ".reload /f nt"], ".reload /i nt")
+    made = Dump("triage_x64", Path(dump("triage_x64")).resolve(), places, [".symopt+0x40", ".reload /f nt"], ".reload /i nt")
     compare(made, tmp_path, backends)
