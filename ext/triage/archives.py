@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _KINDS = ((b"PK\x03\x04", "zip"), (b"MSCF", "cab"), (b"7z\xbc\xaf\x27\x1c", "7z"))
 SIGNATURE_SIZE = 6
 
-#: Members of one archive that are looked at.
+#: An archive of more files is refused: no collection of dumps has as many.
 MOST_MEMBERS = 100_000
 _COPY_SIZE = 1 << 20
 #: Disk space that is left free.
@@ -42,12 +42,11 @@ def archive_kind(start: bytes) -> Optional[str]:
 
 
 def members(path: Path, kind: str) -> List[Member]:
-    """The files of an archive, in its order. Raises DumpkitError where it cannot be read."""
-    if kind == "zip":
-        return _zip_members(path)
-    if kind == "cab":
-        return _cabinet_members(path)
-    return _seven_zip_members(path)
+    """The files of an archive, in its order. Raises DumpkitError where it cannot be read or holds too many."""
+    found = {"zip": _zip_members, "cab": _cabinet_members, "7z": _seven_zip_members}[kind](path)
+    if len(found) > MOST_MEMBERS:
+        raise DumpkitError(f"{path} holds {len(found):,} files: archives of more than {MOST_MEMBERS:,} are refused")
+    return found
 
 
 def _zip_members(path: Path) -> List[Member]:

@@ -79,6 +79,17 @@ def test_a_damaged_archive_is_one_source_with_its_reason(start: bytes, tmp_path:
         pass
 
 
+def test_an_archive_of_more_files_than_any_collection_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dumpkit.triage.archives.MOST_MEMBERS", 2)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.dmp", b"PAGEDU64")
+    (source,) = find_sources([str(tmp_path)])
+    assert "holds 3 files: archives of more than 2 are refused" in (source.error or "")
+
+
 def test_a_member_larger_than_the_disks_room_is_not_unpacked(tmp_path: Path) -> None:
     source = Source(str(tmp_path / "all.zip"), "zip", Member("huge.dmp", 1 << 60))
     with pytest.raises(DumpkitError, match="too little room on the disk"), source.opened():
