@@ -78,21 +78,6 @@ class StackTrace(Record):
     _options: str = ""
 
 
-def stack_frames(
-    target: Target, context: Context, limit: int = MOST_FRAMES, first: int = 0, lines: bool = True
-) -> List[StackFrame]:
-    """The stack of a context, functions that were inlined included; `first` is the first frame's number.
-
-    `lines` says whether source lines are looked for. User mode is one frame: see `session_frames`.
-    """
-    found: List[StackFrame] = []
-    for _, rows in frames_with_inlined(target, walk_stack(target, context, limit), first, lines):
-        found += rows
-        if len(found) >= limit:
-            break
-    return found[:limit]
-
-
 def session_frames(
     session: Session, context: Context, limit: int, lines: bool = True
 ) -> Iterator[Tuple[Frame, List[StackFrame]]]:

@@ -72,10 +72,6 @@ class SymbolPath(NamedTuple):
         parts = [part.strip() for part in self.text.split(";")]
         return ";".join(f"SRV*{MICROSOFT_SERVER}" if part.lower() == "srv*" else part for part in parts)
 
-    def appended(self, text: str) -> SymbolPath:
-        """`.sympath+ text`."""
-        return parse_symbol_path(";".join(part for part in (self.text, text) if part))
-
 
 def parse_symbol_path(text: str, platform: str = sys.platform) -> SymbolPath:
     """Parse a symbol path. Never fails: what cannot be used is left out and told in `problems`."""
@@ -106,13 +102,6 @@ def parse_symbol_path(text: str, platform: str = sys.platform) -> SymbolPath:
         elif not foreign:
             elements.append(element)
     return SymbolPath(text, tuple(elements), tuple(problems))
-
-
-def symbol_path_from_environment(environ: Optional[Mapping[str, str]] = None) -> SymbolPath:
-    """`_NT_ALT_SYMBOL_PATH`, then `_NT_SYMBOL_PATH`; empty where neither is set."""
-    environ = os.environ if environ is None else environ
-    names = ("_NT_ALT_SYMBOL_PATH", "_NT_SYMBOL_PATH")
-    return parse_symbol_path(";".join(environ[name] for name in names if environ.get(name)))
 
 
 def default_store(environ: Optional[Mapping[str, str]] = None, platform: str = sys.platform) -> str:

@@ -43,11 +43,6 @@ class Public(NamedTuple):
     name: bytes
     function: bool
 
-    @property
-    def is_literal(self) -> bool:
-        """Whether it names a string constant, which debuggers never show."""
-        return self.name.startswith(_LITERAL)
-
 
 def hash_name(name: bytes) -> int:
     """The hash of names in PDB tables (version 1): exclusive or of the words, blind to ASCII case."""

@@ -110,11 +110,6 @@ class Instruction(NamedTuple):
     def is_conditional(self) -> bool:
         return self.flow == "conditional"
 
-    @property
-    def is_indirect(self) -> bool:
-        """A call or jump whose target is in a register or in memory."""
-        return self.flow in ("call", "jump") and self.target is None
-
     def line(self) -> str:
         """The line of `u`: address, bytes, mnemonic, operands."""
         return f"{quoted(self.address)} {self.text}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from struct import Struct
 
-from dumpkit.errors import MemoryReadError
 from dumpkit.target import ExceptionRecord, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, Optional, Set
+    from typing import Dict, Optional
 
 #: EXCEPTION_RECORD64 (winnt.h): code, flags, next record, address, number of parameters, padding, 15 parameters.
 _LAYOUT = Struct("<IIQQII15Q")
@@ -60,19 +59,6 @@ def exception_record(target: Target, address: int) -> ExceptionRecord:
     """The EXCEPTION_RECORD at a virtual address. At most 15 parameters are believed. Raises MemoryReadError."""
     code, flags, record, place, count, _, *parameters = _LAYOUT.unpack(target.memory.read(address, _LAYOUT.size))
     return ExceptionRecord(code, flags, record, place, tuple(parameters[:count]))
-
-
-def exception_chain(target: Target, address: int) -> Iterator[ExceptionRecord]:
-    """The record at a virtual address and those that it was raised during the handling of, up to one not readable."""
-    seen: Set[int] = set()
-    while address and address not in seen and len(seen) < MOST_PARAMETERS:
-        seen.add(address)
-        try:
-            record = exception_record(target, address)
-        except MemoryReadError:
-            return
-        yield record
-        address = record.record
 
 
 def exception_words(code: int) -> Optional[str]:

@@ -12,7 +12,6 @@ from dumpkit.errors import SymbolError, UnwindError
 from dumpkit.memory import PAGE_SIZE
 from dumpkit.module import Module
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.registers import Context
 from dumpkit.target import Target
 
 TYPE_CHECKING = False
@@ -44,11 +43,6 @@ class Unwinder:
         self._target = target
         self._tables: Dict[int, FunctionTable] = {}
         self._problems: Dict[int, str] = {}
-
-    def unwind_context(self, context: Context, has_called: bool = False) -> Tuple[Context, bool]:
-        """The caller's context, and whether a machine frame was crossed. Raises UnwindError as `unwind` does."""
-        found = self.unwind(context.values, has_called)
-        return Context(context.architecture, found.registers), found.is_machine_frame
 
     def unwind(self, registers: Mapping[str, int], has_called: bool) -> Unwound:
         """The caller of the frame with these registers, of which "rip" and "rsp" must be there.

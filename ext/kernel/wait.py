@@ -211,12 +211,6 @@ class FastMutex:
         """How often a thread had to wait for it."""
         return int(self.record.Contention)
 
-    @property
-    def old_irql(self) -> Optional[int]:
-        """The IRQL at which its owner was, or None where the symbols have no such member."""
-        level = self.record.get("OldIrql")
-        return None if level is None else int(level)
-
 
 def fast_mutex_of(target: Target, event: int) -> Optional[FastMutex]:
     """The fast mutex whose event (or gate, of a guarded mutex before Windows 8) is at a virtual address, or None.

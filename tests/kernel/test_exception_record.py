@@ -6,7 +6,7 @@ from struct import pack
 
 import pytest
 from dumpkit.errors import MemoryReadError
-from dumpkit.kernel.exception_record import exception_chain, exception_meaning, exception_record, fast_fail_name
+from dumpkit.kernel.exception_record import exception_meaning, exception_record, fast_fail_name
 from dumpkit.target import ExceptionRecord
 
 from tests.flat_memory import FlatMemory
@@ -41,11 +41,6 @@ def test_a_record_that_is_cut_off_is_refused():
     target = target_with(record(0x80000003)[:0x90])
     with pytest.raises(MemoryReadError):
         exception_record(target, PLACE)
-
-
-def test_a_chain_ends_where_it_bites_its_tail():
-    target = target_with(record(1, following=PLACE + 0x98) + record(2, following=PLACE))
-    assert [each.code for each in exception_chain(target, PLACE)] == [1, 2]
 
 
 @pytest.mark.parametrize(

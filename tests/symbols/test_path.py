@@ -13,7 +13,6 @@ from dumpkit.symbols.path import (
     default_store,
     parse_symbol_path,
     shown,
-    symbol_path_from_environment,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,11 +117,6 @@ def test_a_bare_srv_is_written_out_as_the_engine_does():
     assert path.expanded == f"cache*/c;SRV*{MICROSOFT_SERVER};srv*/x*http://a/b"
 
 
-def test_a_path_can_be_appended_to():
-    assert parse_symbol_path("/a").appended("/b").elements == (Folder("/a"), Folder("/b"))
-    assert parse_symbol_path("").appended("/b").text == "/b"
-
-
 def test_a_tilde_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("USERPROFILE", "/home/me")
@@ -130,12 +124,6 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         Folder("/home/me/sym"),
         Chain(("/home/me/c",), "http://h"),
     )
-
-
-def test_the_environment_gives_the_alternative_path_first():
-    environ = {"_NT_SYMBOL_PATH": "/b", "_NT_ALT_SYMBOL_PATH": "/a"}
-    assert symbol_path_from_environment(environ).elements == (Folder("/a"), Folder("/b"))
-    assert symbol_path_from_environment({}).elements == ()
 
 
 def test_no_server_is_asked_unless_the_path_names_one():

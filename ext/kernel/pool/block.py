@@ -49,8 +49,3 @@ class Block(NamedTuple):
 def tag_text(tag: int) -> str:
     """A tag as four characters, dots for what cannot be printed."""
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in (tag & 0xFFFF_FFFF).to_bytes(4, "little"))
-
-
-def tag_value(text: str) -> int:
-    """Four characters as the number that a POOL_HEADER holds; shorter tags are filled up with spaces."""
-    return int.from_bytes(text.encode("latin-1", "replace")[:4].ljust(4), "little")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dumpkit.kernel.pool.block import tag_value
 from dumpkit.kernel.pool.tags import PoolTags, fits
+
+from tests.forge.pool import tag_value
 
 TEXT = """rem A comment - with dashes - in it
 // Another - one - too
