@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dumpkit.errors import CommandError, DumpkitError
-from dumpkit.kernel.irql_evidence import StackReader, measure, measure_wait
-from dumpkit.kernel.irql_findings import FrameFacts, IrqlVerdict, RaiseSite, Violation
+from dumpkit.kernel.irql_evidence import StackReader
+from dumpkit.kernel.irql_findings import UNFOLLOWED, FrameFacts, IrqlVerdict, RaiseSite, Violation
+from dumpkit.kernel.irql_measured import measure, measure_wait
 from dumpkit.kernel.irql_module import CallTerms, ImportTerms, ModuleTerms, module_terms
 from dumpkit.kernel.irql_verdict import stack_verdict
 from dumpkit.kernel.stack import walk_stack
@@ -52,6 +53,8 @@ def verdict_lines(verdict: IrqlVerdict) -> Iterator[Line]:
         return
     measured = f"IRQL: {verdict.measured}" if verdict.measured is not None else "IRQL: not in the dump"
     yield f"{measured}; no call on the stack is known to break an IRQL contract"
+    if verdict.raised is not None:
+        yield ("  raised by:  ", *_raise_pieces(verdict.raised))
     if verdict.begins is not None:
         begins = verdict.begins
         yield ("  begins:     ", _place(begins.place, begins.address), f" calls {begins.routine} at {begins.level}")
@@ -86,6 +89,8 @@ def _raise_pieces(raised: RaiseSite) -> Sequence[Union[str, Span]]:
     place = _place(raised.place, raised.address)
     if raised.is_root:
         return (place, f" calls {raised.routine} at {raised.level}")
+    if raised.routine == UNFOLLOWED:
+        return ("perhaps ", place, f", which calls {raised.routine}: {raised.level} behind it")
     verb = "writes cr8" if raised.routine == "mov cr8" else f"calls {raised.routine}"
     return (place, f" {verb}: {raised.level}")
 
@@ -195,7 +200,8 @@ def irqlcheck(session: Session, what: str = "", broken: bool = False) -> IrqlChe
     those of Microsoft's DDI reference; a routine that it does not list is unknown.
 
     Known by: measured, root (what the kernel calls there), code, caller (no lower than its caller's), callee
-    (no higher than that of what it called).
+    (no higher than that of what it called), believed (as measured further in, if no call that could not be
+    followed changed it).
     Verdict: ok, too high, too low, depends (the routine's remarks say when), nothing where nothing is known.
 
     irqlcheck                    the failing stack

@@ -32,6 +32,9 @@ _ALIASES: Dict[str, str] = {
     "KefAcquireSpinLockAtDpcLevel": "KeAcquireSpinLockAtDpcLevel",
     "IofCompleteRequest": "IoCompleteRequest",
     "ObfDereferenceObject": "ObDereferenceObject",
+    "IoAcquireRemoveLockEx": "IoAcquireRemoveLock",
+    "IoReleaseRemoveLockEx": "IoReleaseRemoveLock",
+    "IoReleaseRemoveLockAndWaitEx": "IoReleaseRemoveLockAndWait",
 }
 _cache: Dict[str, bytes] = {}
 

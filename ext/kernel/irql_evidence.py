@@ -8,10 +8,9 @@ goes below the level that it was called at.
 
 from __future__ import annotations
 
-from dumpkit.errors import DumpkitError
-from dumpkit.kernel.irql import HIGH_LEVEL, bugcheck_irql, saved_irql
-from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Level, Way, exactly, hull, level_name
-from dumpkit.kernel.irql_roots import is_interrupt, is_passage, is_service, is_wait, root_of
+from dumpkit.kernel.irql import HIGH_LEVEL
+from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Level, Way, exactly, hull
+from dumpkit.kernel.irql_roots import is_interrupt, is_passage, is_service, root_of
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import X64
 from dumpkit.target import Target
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from dumpkit.kernel.call_names import CallNames, Routine
     from dumpkit.kernel.irql_flow import Call, Flow
     from dumpkit.kernel.irql_flow_reader import FlowReader
+    from dumpkit.kernel.irql_measured import Measured
     from dumpkit.kernel.stack import Frame
-    from dumpkit.kernel.thread import Thread
 
 #: User mode ends here.
 _KERNEL = 1 << 47
@@ -40,15 +39,8 @@ CODE = "code"
 CALLER = "caller"
 #: No higher than that of what it called.
 CALLEE = "callee"
-
-
-class Measured(NamedTuple):
-    """A level that was measured: at a frame of the stack, by its index."""
-
-    frame: int
-    level: int
-    #: "Arg2 of bugcheck D1", "KPRCB.DebuggerSavedIRQL" …
-    source: str
+#: What was measured further in, if no call that could not be followed changed it.
+BELIEVED = "believed"
 
 
 class FrameLevel(NamedTuple):
@@ -63,7 +55,7 @@ class FrameLevel(NamedTuple):
     displacement: Optional[int]
     #: At the call that it makes, or where it was interrupted.
     level: Level
-    #: MEASURED, ROOT, CODE, CALLER (no lower than its caller's), or "" where it is not known.
+    #: MEASURED, ROOT, CODE, CALLER, CALLEE, BELIEVED, or "" where it is not known.
     known_by: str
     #: What its code says of the level there; none where its code is not there or no path leads there.
     ways: Tuple[Way, ...]
@@ -87,65 +79,6 @@ class StackLevels(NamedTuple):
 
     frames: Tuple[FrameLevel, ...]
     measured: Optional[Measured]
-
-
-def measure(target: Target, frames: Sequence[Frame], processor: int) -> Optional[Measured]:
-    """The level that the dump tells of a stack whose context is a processor's, or a fault's on it.
-
-    A bugcheck that names a level names that of the instruction that faulted; what the processor saved was saved in
-    KeBugCheckEx, which exceptions reach without changing it.
-    """
-    if processor == target.current_processor:
-        evidence = bugcheck_irql(target.bugcheck)
-        if evidence is not None and evidence.level <= HIGH_LEVEL:
-            return Measured(_faulting_frame(target, frames), evidence.level, evidence.source)
-    level: Optional[int]
-    try:
-        level, source = saved_irql(target, processor), "KPRCB.DebuggerSavedIRQL"
-    except DumpkitError:
-        level = _saved_cr8(target, processor)
-        source = "cr8 as it was saved"
-    if level is None or level > HIGH_LEVEL:
-        return None
-    if processor != target.current_processor and level > 2:
-        # A processor that another one stopped was interrupted for that: the level is the interrupt's.
-        return None
-    return Measured(0, level, source)
-
-
-def _faulting_frame(target: Target, frames: Sequence[Frame]) -> int:
-    """The frame that the bugcheck's fourth parameter names, or else the innermost that was interrupted."""
-    bugcheck = target.bugcheck
-    address = bugcheck.parameters[3] if bugcheck is not None else 0
-    for index, frame in enumerate(frames):
-        if frame.instruction_pointer == address:
-            return index
-    return next((index for index, frame in enumerate(frames) if frame.is_interrupted), 0)
-
-
-def measure_wait(thread: Thread, frames: Sequence[Frame]) -> Optional[Measured]:
-    """The level at which a waiting thread called its wait: KTHREAD.WaitIrql, measured at the frame that called it."""
-    try:
-        if thread.state != "Waiting":
-            return None
-        level = thread.tcb.get("WaitIrql")
-    except DumpkitError:
-        return None
-    if level is None or not 0 <= int(level) <= HIGH_LEVEL:
-        return None
-    symbols = thread.target.symbols
-    for index, frame in enumerate(frames):
-        place = symbols.nearest(frame.instruction_pointer)
-        if place is None or not is_wait(place.name or ""):
-            return Measured(index, int(level), "KTHREAD.WaitIrql") if index else None
-    return None
-
-
-def _saved_cr8(target: Target, processor: int) -> Optional[int]:
-    try:
-        return target.context(processor).values.get("cr8")
-    except DumpkitError:
-        return None
 
 
 class StackReader:
@@ -186,7 +119,7 @@ class StackReader:
             self._outwards(found, measured)
             for index in range(measured.frame):
                 here = found[index]
-                if not here.known_by:
+                if here.known_by in ("", CALLER):
                     level = Level(max(here.level.low, measured.level), here.level.high)
                     found[index] = here._replace(level=level, known_by=CALLER)
         return StackLevels(tuple(found), measured)
@@ -249,22 +182,30 @@ class StackReader:
         return FrameLevel(frame, function, module, distance, level, known_by, ways, call, problem)
 
     def _outwards(self, found: List[FrameLevel], measured: Measured) -> None:
-        """From the measured level: outwards as long as code says that the level was the same at a function's start."""
+        """From the measured level: outwards as long as code says that the level was the same at a function's start.
+
+        Where a call that could not be followed may have changed it on the way, what else is known comes first.
+        """
         level: Optional[Level] = exactly(measured.level)
+        is_believed = False
         for index in range(measured.frame, len(found)):
             here = found[index]
-            if level is not None:
-                narrowed = level
-            else:
+            if index == measured.frame:
+                found[index] = here._replace(level=exactly(measured.level), known_by=MEASURED)
+            elif here.known_by == ROOT:
+                return
+            elif level is None:
                 # No frame's callees ran below it: so it did not run above them.
                 narrowed = Level(here.level.low, min(here.level.high, max(measured.level, here.level.low)))
-            if here.known_by != ROOT or index == measured.frame:
-                known_by = MEASURED if level is not None and here.known_by != CODE else here.known_by or CALLEE
-                if level is None or _agree(here.level, narrowed) or index == measured.frame:
-                    found[index] = here._replace(level=narrowed, known_by=known_by)
+                if _agree(here.level, narrowed):
+                    found[index] = here._replace(level=narrowed, known_by=here.known_by or CALLEE)
+            else:
+                found[index] = _with_measured(here, level, is_believed)
+                level = level if found[index].level == level else None
             if here.known_by == ROOT:
                 return
-            if level is not None and not _keeps_entry(here):
+            is_believed = is_believed or any(way.believed for way in here.ways)
+            if not _keeps_entry(here) or is_interrupt(_bare(here.function)):
                 level = None
 
     # Functions and calls
@@ -349,6 +290,21 @@ def against(level: Level, entry: Level) -> Level:
     return entry if not level.pops else UNKNOWN
 
 
+def _with_measured(here: FrameLevel, level: Level, is_believed: bool) -> FrameLevel:
+    """A frame with the level that was measured further in; `is_believed` says that it may have been changed since."""
+    if here.level == level and here.known_by in (CODE, CALLER):
+        return here
+    if not is_believed:
+        return here._replace(level=level, known_by=MEASURED)
+    if here.known_by == CODE and not any(way.believed for way in here.ways):
+        return here
+    if _agree(here.level, level):
+        known_by = here.known_by if here.known_by == CODE else BELIEVED
+        return here._replace(level=here.level if known_by == CODE else level, known_by=known_by)
+    problem = f"{level} was measured further in, and no code that could be followed raised to it"
+    return here._replace(level=hull((here.level, level)), known_by="", problem=problem)
+
+
 def _keeps_entry(here: FrameLevel) -> bool:
     """Whether a frame's level is that of its function's start, on every path."""
     if here.ways:
@@ -360,8 +316,3 @@ def _keeps_entry(here: FrameLevel) -> bool:
 def _agree(one: Level, other: Level) -> bool:
     """Whether two ranges have a level in common."""
     return one.low <= other.high and other.low <= one.high
-
-
-def describe(measured: Measured) -> str:
-    """`DISPATCH_LEVEL (Arg2 of bugcheck D1)`"""
-    return f"{level_name(measured.level)} ({measured.source})"

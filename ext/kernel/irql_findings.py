@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
-from dumpkit.kernel.irql_conditions import with_arguments
+from dumpkit.kernel.irql_conditions import otherwise, with_arguments
 from dumpkit.kernel.irql_contracts import ANY_LEVEL, Contract, contract
 from dumpkit.kernel.irql_level import Level, level_name
 from dumpkit.named_tuple import NamedTuple
@@ -23,8 +23,13 @@ CERTAIN = "certain"
 SOME_PATH = "some path"
 #: The level is one at which the routine may be called under conditions that its remarks state.
 DEPENDS = "depends"
+#: The level was measured further in, and a call that could not be followed may have changed it since.
+IF_UNCHANGED = "if nothing it called raised"
 #: The frame was found by a scan of the stack: it may be left over from an earlier call.
 SCANNED = "scanned frame"
+
+#: What a RaiseSite says of a call that could not be followed, where nothing that could be raised.
+UNFOLLOWED = "what could not be followed"
 
 TOO_HIGH = "too high"
 TOO_LOW = "too low"
@@ -36,7 +41,7 @@ class RaiseSite(Record):
     #: The function with the distance into it: `TestDriver!FileCreationThread+0x3a`.
     place: str
     address: Hex
-    #: The routine that it calls, "mov cr8", or what the kernel calls at that level: "DPCs".
+    #: The routine that it calls, "mov cr8", UNFOLLOWED, or what the kernel calls at that level: "DPCs".
     routine: str
     level: str
     #: The index of its frame on the stack, None where it is not on one.
@@ -101,6 +106,8 @@ class IrqlVerdict(Record):
     bystanders: Tuple[str, ...]
     #: What the levels of the stack begin with, where no cause was found.
     begins: Optional[RaiseSite]
+    #: What the measured level is from, where no cause was found.
+    raised: Optional[RaiseSite]
     #: Why nothing more is known.
     unknown: Optional[str]
     frames: Tuple[FrameFacts, ...]
@@ -179,6 +186,9 @@ def violation(
     raised: Optional[RaiseSite] = None,
 ) -> Violation:
     """The record of a finding."""
+    wanted = needs(terms)
+    if finding.certainty == DEPENDS and otherwise(terms.routine):
+        wanted += f", and {otherwise(terms.routine)}"
     return Violation(
         place,
         module,
@@ -187,7 +197,7 @@ def violation(
         str(level),
         level.low,
         level.high,
-        needs(terms),
+        wanted,
         finding.kind,
         finding.certainty,
         terms.source,

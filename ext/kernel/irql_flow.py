@@ -31,7 +31,8 @@ class Call(NamedTuple):
     return_address: int
     #: None where what it calls is not known.
     routine: Optional[Routine]
-    #: The argument that the routine's contract depends on, by its place, where the code tells it on every path.
+    #: The argument that the routine's contract depends on, by its place, where the code tells it on every path; what
+    #: it points to by `*` and the place.
     arguments: Mapping[str, int] = _NO_ARGUMENTS
     #: The virtual address of the routine that it registers to be called at a level of its own.
     registers: Optional[int] = None
@@ -43,6 +44,8 @@ class Exit(NamedTuple):
     level: Level
     by: Optional[Change]
     returns_old: bool
+    #: A call on the way that could not be followed, by its virtual address; 0 where there is none.
+    believed: int = 0
 
 
 class Flow:
@@ -71,13 +74,16 @@ class Flow:
         if not same.merge(state):
             return False
         state.registers, state.cells = dict(same.registers), dict(same.cells)
-        state.compared, state.is_assumed = same.compared, same.is_assumed
+        state.compared, state.is_assumed, state.believed = same.compared, same.is_assumed, same.believed
         return True
 
     def leave(self, exit: Exit) -> None:
         """Take in a path that returns."""
-        if exit not in self.exits:
-            self.exits.append(exit)
+        for index, known in enumerate(self.exits):
+            if known[:3] == exit[:3]:
+                self.exits[index] = known._replace(believed=known.believed or exit.believed)
+                return
+        self.exits.append(exit)
 
     def __len__(self) -> int:
         """How many instructions were followed."""
@@ -88,8 +94,11 @@ class Flow:
 
     def ways(self, address: int) -> Sequence[Way]:
         """The possibilities for the level before the instruction at a virtual address; none where no path came."""
-        states = self._states.get(address, {}).values()
-        return list(dict.fromkeys(Way(state.irql, state.by, state.is_assumed) for state in states))
+        found: Dict[Way, int] = {}
+        for state in self._states.get(address, {}).values():
+            way = Way(state.irql, state.by, state.is_assumed)
+            found[way] = found.get(way) or state.believed
+        return [way._replace(believed=believed) for way, believed in found.items()]
 
     def call_returning_to(self, address: int) -> Optional[Call]:
         """The call that a return address belongs to, of those that were reached."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 #: How deep calls within an image are followed.
 _DEEPEST = 4
 
-_UNCHANGED = Exit(ENTRY, None, False)
-
 
 class FlowReader:
     """Follows functions of one target; what was followed is kept.
@@ -58,19 +56,19 @@ class FlowReader:
         return found
 
     def exits(self, begin: int) -> Sequence[Exit]:
-        """How a function of the same image returns: nothing changed, where that cannot be told.
+        """How a function of the same image returns: believed to have changed nothing, where that cannot be told.
 
         One that returns at different levels does so by conditions that its caller knows and the flow does not:
         the level behind it is unknown.
         """
         known = (begin, ENTRY) in self._flows
         if begin in self._open or (not known and (len(self._open) >= _DEEPEST or self._left == 0)):
-            return (_UNCHANGED,)
+            return (Exit(ENTRY, None, False, begin),)
         flow = self.flow(begin)
         if self._left is not None and not known:
             self._left = max(0, self._left - len(flow))
         if not flow.exits and flow.problem:
-            return (_UNCHANGED,)
+            return (Exit(ENTRY, None, False, begin),)
         return flow.exits if len(flow.exits) < 2 else (Exit(UNKNOWN, None, False),)
 
     def is_unavoidable(self, flow: Flow, address: int) -> bool:

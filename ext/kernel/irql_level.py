@@ -22,6 +22,10 @@ class Level(NamedTuple):
     is_relative: bool = False
     pops: int = 0
 
+    def covers(self, other: Level) -> bool:
+        """Whether every level of another range is possible; neither is relative."""
+        return self.low <= other.low and other.high <= self.high
+
     @property
     def is_exact(self) -> bool:
         return self.low == self.high and not self.is_relative
@@ -50,6 +54,9 @@ class Way(NamedTuple):
     by: Optional[Change]
     #: Whether it takes for granted that a release restored what the last raise had found.
     is_assumed: bool = False
+    #: The virtual address of a call before it that could not be followed, and is believed to have changed nothing;
+    #: 0 where there is none.
+    believed: int = 0
 
 
 UNKNOWN = Level(PASSIVE_LEVEL, HIGH_LEVEL)

@@ -45,6 +45,8 @@ _ROOTS: Sequence[Tuple[str, Root]] = (
         Root(_DEVICE, "interrupt service routines"),
     ),
     ("KiIpiGenericCallTarget|KiIpiProcessRequests", Root(_exactly(IPI_LEVEL), "what another processor asked for")),
+    # It holds the cancel spin lock then.
+    ("IoCancelIrp", Root(_exactly(DISPATCH_LEVEL), "cancel routines")),
     ("KiDeliverApc", Root(Level(PASSIVE_LEVEL, APC_LEVEL), "APCs")),
 )
 _PATTERNS = [(re.compile(names), root) for names, root in _ROOTS]

@@ -54,7 +54,7 @@ Key: TypeAlias = "Tuple[Level, Optional[Change], Tuple[Held, ...]]"
 class State:
     """One way to a place. Registers and cells that hold neither a level nor what leads to one are left out."""
 
-    __slots__ = ("by", "cells", "compared", "held", "irql", "is_assumed", "registers")
+    __slots__ = ("believed", "by", "cells", "compared", "held", "irql", "is_assumed", "registers")
 
     def __init__(self, irql: Level = ENTRY) -> None:
         self.irql = irql
@@ -62,11 +62,13 @@ class State:
         self.by: Optional[Change] = None
         self.held: Tuple[Held, ...] = ()
         self.registers: Dict[str, Value] = {}
-        self.cells: Dict[str, Level] = {}
+        self.cells: Dict[str, Value] = {}
         #: What the last comparison compared with what number.
         self.compared: Optional[Tuple[Level, int]] = None
         #: Whether a release whose argument is not known was taken to restore what the last raise found.
         self.is_assumed = False
+        #: The last call that could not be followed, by its virtual address; 0 where there was none.
+        self.believed = 0
 
     @property
     def key(self) -> Key:
@@ -77,17 +79,19 @@ class State:
         other.irql, other.by, other.held = self.irql, self.by, self.held
         other.registers, other.cells = dict(self.registers), dict(self.cells)
         other.compared, other.is_assumed = self.compared, self.is_assumed
+        other.believed = self.believed
         return other
 
     def merge(self, other: State) -> bool:
         """Keep only what another state of the same key knows too; whether anything was lost."""
-        before = len(self.registers), len(self.cells), self.is_assumed, self.compared
+        before = len(self.registers), len(self.cells), self.is_assumed, self.believed, self.compared
         self.registers = {name: value for name, value in self.registers.items() if other.registers.get(name) == value}
         self.cells = {text: value for text, value in self.cells.items() if other.cells.get(text) == value}
         self.is_assumed = self.is_assumed or other.is_assumed
+        self.believed = self.believed or other.believed
         if self.compared != other.compared:
             self.compared = None
-        return before != (len(self.registers), len(self.cells), self.is_assumed, self.compared)
+        return before != (len(self.registers), len(self.cells), self.is_assumed, self.believed, self.compared)
 
     # Registers and cells
 
@@ -111,10 +115,19 @@ class State:
         value = self.registers.get(register)
         return value if isinstance(value, Level) and value.low <= HIGH_LEVEL else None
 
+    def value_at(self, place: str) -> Optional[Value]:
+        """What a register or a cell holds, where that is known."""
+        return self.registers.get(place) if place in WHOLE else self.cells.get(place)
+
     def number_at(self, place: str) -> Optional[int]:
         """The number in a register or a cell, where it is known."""
-        value = self.registers.get(place) if place in WHOLE else self.cells.get(place)
+        value = self.value_at(place)
         return value.low if isinstance(value, Level) and value.is_exact else None
+
+    def number_behind(self, place: str) -> Optional[int]:
+        """The number in the cell whose address a register or a cell holds, where both are known."""
+        value = self.value_at(place)
+        return self.number_at(value.text) if isinstance(value, Place) else None
 
     def return_from_call(self) -> None:
         """A callee may have changed what it may change: registers, and cells whose address it was given."""

@@ -32,7 +32,7 @@ _WIDE = frozenset(
 _STRING = re.compile(r"(?:movs|stos|lods|scas|cmps)[bwdq]")
 #: Levels are bytes: what a whole register holds may be more than the part that was written.
 _BYTES = frozenset(name for name in WHOLE if name[-1] == "l" or (name[0] == "r" and name[-1] == "b"))
-#: Numbers below this are kept: levels, and arguments that contracts depend on.
+#: Sums below this are kept: arguments that contracts depend on.
 _KEPT = 0x1000
 
 
@@ -81,8 +81,7 @@ class Steps:
         if whole is not None:
             return state.registers.get(whole)
         if _NUMBER.match(source):
-            number = int(source, 0)
-            return exactly(number) if 0 <= number < _KEPT else None
+            return exactly(int(source, 0) & U64_MASK)
         match = _BRACKETS.search(source)
         if match is None:
             return None
@@ -115,7 +114,7 @@ class Steps:
             state.set(whole, value)
         else:
             match = _BRACKETS.search(target)
-            if match is not None and isinstance(value, Level):
+            if match is not None and value is not None:
                 state.cells[match.group(1)] = value
             elif match is not None:
                 state.cells.pop(match.group(1), None)
@@ -173,14 +172,14 @@ class Steps:
     def _compare(self, state: State, mnemonic: str, operands: str) -> None:
         """Remember a comparison of a level with a number, for the jump that follows."""
         left, _, right = operands.partition(", ")
-        level: Optional[Level] = None
+        level: Optional[Value] = None
         if left in _BYTES:
             level = state.level_in(WHOLE[left])
         elif left.startswith("byte"):
             match = _BRACKETS.search(left)
             level = state.cells.get(match.group(1)) if match is not None else None
         state.compared = None
-        if level is None or level.is_relative:
+        if not isinstance(level, Level) or level.is_relative or level.low > HIGH_LEVEL:
             return
         if mnemonic == "test" and left == right:
             state.compared = level, 0

@@ -6,20 +6,13 @@ from dumpkit.errors import DumpkitError
 from dumpkit.kernel.call_names import Routine
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_contracts import Contract
-from dumpkit.kernel.irql_evidence import (
-    NO_IMAGE,
-    ROOT,
-    FrameLevel,
-    Measured,
-    StackLevels,
-    StackReader,
-    against,
-    measure,
-)
+from dumpkit.kernel.irql_evidence import BELIEVED, NO_IMAGE, ROOT, FrameLevel, StackLevels, StackReader, against
 from dumpkit.kernel.irql_findings import (
     CERTAIN,
+    IF_UNCHANGED,
     SCANNED,
     SOME_PATH,
+    UNFOLLOWED,
     Finding,
     FrameFacts,
     IrqlVerdict,
@@ -32,7 +25,8 @@ from dumpkit.kernel.irql_findings import (
     violation,
 )
 from dumpkit.kernel.irql_flow import Call
-from dumpkit.kernel.irql_level import Change, Level, Way, level_name
+from dumpkit.kernel.irql_level import UNKNOWN, Change, Level, Way, level_name
+from dumpkit.kernel.irql_measured import measure
 from dumpkit.kernel.irql_roots import root_of
 from dumpkit.kernel.paged_code import paged_section
 from dumpkit.kernel.x64_walk import SCAN
@@ -43,6 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Iterator, Optional, Sequence, Tuple
 
+    from dumpkit.kernel.irql_measured import Measured
     from dumpkit.kernel.stack import Frame
 
 #: Bugchecks that are about the IRQL: of these even an open question is worth a line.
@@ -79,7 +74,7 @@ def irql_verdict(target: Target, frames: Optional[Sequence[Frame]] = None) -> Op
 
 
 def _nothing(reason: str) -> IrqlVerdict:
-    return IrqlVerdict(None, None, None, (), (), (), None, reason, ())
+    return IrqlVerdict(None, None, None, (), (), (), None, None, reason, ())
 
 
 def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Optional[Measured]) -> IrqlVerdict:
@@ -93,6 +88,7 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
         bystanders = _bystanders(levels, cause)
         ahead = tuple(_ahead(reader, levels, cause))
     begins = _begin(levels) if cause is None else None
+    raised = raise_of(reader, levels.frames, measured.frame) if cause is None and measured is not None else None
     return IrqlVerdict(
         f"{level_name(measured.level)} ({measured.source})" if measured is not None else None,
         measured.level if measured is not None else None,
@@ -101,6 +97,7 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
         ahead,
         bystanders,
         begins,
+        raised if raised is not None and not raised.is_root else None,
         _unknown(levels) if cause is None else None,
         tuple(_facts(number, each) for number, each in enumerate(levels.frames)),
     )
@@ -109,7 +106,7 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
 def _facts(number: int, here: FrameLevel) -> FrameFacts:
     routine = here.call.routine if here.call is not None else None
     terms = terms_of_call(here.call)
-    finding = check([here.level], terms) if terms is not None else None
+    finding = _weighed(here, check([here.level], terms)) if terms is not None else None
     verdict = None
     if terms is not None and here.known_by:
         verdict = finding.certainty if finding is not None else "ok" if is_within(here.level, terms) else None
@@ -149,8 +146,6 @@ def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]
         terms = terms_of_call(here.call)
         finding = _finding(here, terms) if terms is not None else None
         if finding is not None and terms is not None:
-            if here.frame.found_by == SCAN and finding.certainty == CERTAIN:
-                finding = Finding(finding.kind, SCANNED)
             place = reader.name_of(here.call.address)
             raised = raise_of(reader, frames, index)
             yield violation(place, here.module, here.call, here.level, terms, finding, index, raised)
@@ -179,8 +174,7 @@ def _pageable_call(reader: StackReader, levels: StackLevels) -> Iterator[Violati
         finding = check([here.level], terms)
         if finding is None:
             return
-        if caller.frame.found_by == SCAN and finding.certainty == CERTAIN:
-            finding = Finding(finding.kind, SCANNED)
+        finding = _weighed(caller, finding) or finding
         routine = Routine(here.function, (here.function.rpartition("!")[2],), address)
         call = caller.call or Call(caller.frame.instruction_pointer, caller.frame.instruction_pointer, None)
         raised = raise_of(reader, levels.frames, index)
@@ -196,7 +190,16 @@ def _finding(here: FrameLevel, terms: Contract) -> Optional[Finding]:
         finding = check([way.level for way in here.ways], terms)
         if finding is not None and finding.certainty == CERTAIN:
             finding = Finding(finding.kind, SOME_PATH)
-    return finding
+    return _weighed(here, finding)
+
+
+def _weighed(here: FrameLevel, finding: Optional[Finding]) -> Optional[Finding]:
+    """A finding about a frame's call, no surer than the frame and its level are."""
+    if finding is None or finding.certainty != CERTAIN:
+        return finding
+    if here.frame.found_by == SCAN:
+        return Finding(finding.kind, SCANNED)
+    return Finding(finding.kind, IF_UNCHANGED) if here.known_by == BELIEVED else finding
 
 
 def raise_of(reader: StackReader, frames: Sequence[FrameLevel], index: int) -> Optional[RaiseSite]:
@@ -211,15 +214,26 @@ def raise_of(reader: StackReader, frames: Sequence[FrameLevel], index: int) -> O
             calls = root.calls if root is not None else "system services of user mode"
             instruction = Hex(here.frame.instruction_pointer)
             return RaiseSite(place_of(here), instruction, calls, str(here.level), number, True)
-        changes = {way.by for way in here.ways}
+        ways = _possible_ways(frames, number)
+        changes = {way.by for way in ways}
         if len(changes) != 1:
-            return None
+            believed = 0 if ways else next((way.believed for way in here.ways if way.believed), 0)
+            return _site(reader, Change(believed, UNFOLLOWED), frames[index].level, number) if believed else None
         change = changes.pop()
         if change is not None:
             return _site(reader, change, frames[index].level, number)
-        if any(way.level.pops for way in here.ways):
+        if any(way.level.pops for way in ways):
             return None
     return None
+
+
+def _possible_ways(frames: Sequence[FrameLevel], number: int) -> Sequence[Way]:
+    """What a frame's code says of its level, without what the level that is known excludes."""
+    here = frames[number]
+    if not here.level.is_exact:
+        return here.ways
+    entry = frames[number + 1].level if number + 1 < len(frames) else UNKNOWN
+    return [way for way in here.ways if against(way.level, entry).covers(here.level)]
 
 
 def _site(reader: StackReader, change: Change, level: Level, frame: Optional[int]) -> RaiseSite:

@@ -175,7 +175,7 @@ class Walk:
 
     def _leave(self, state: State) -> None:
         old = state.registers.get("rax") == self._flow.entry
-        self._flow.leave(Exit(state.irql, state.by, old and state.irql != self._flow.entry))
+        self._flow.leave(Exit(state.irql, state.by, old and state.irql != self._flow.entry, state.believed))
 
     # Calls
 
@@ -186,7 +186,10 @@ class Walk:
             return value if isinstance(value, Routine) else None
         if "[rip " not in operands:
             match = _BRACKETS.search(operands)
-            return self._code.steps.in_table(state, match.group(1)) if match is not None else None
+            if match is None:
+                return None
+            kept = state.cells.get(match.group(1))
+            return kept if isinstance(kept, Routine) else self._code.steps.in_table(state, match.group(1))
         sign, number = operands.partition("[rip ")[2].rstrip("]").split()
         slot = end + (int(number, 0) if sign == "+" else -int(number, 0))
         found = self._code.names.through(slot)
@@ -210,6 +213,7 @@ class Walk:
         self._record(Call(address, end, routine), state)
         if routine is None:
             state.return_from_call()
+            state.believed = address
             return end
         for after in self._through(routine, target, address, state):
             self._waiting.append((end, after))
@@ -220,10 +224,10 @@ class Walk:
         known = self._flow.calls.get(call.address)
         place = places_of(call.routine.names) if call.routine is not None else None
         if place is not None:
-            number = state.number_at(place)
-            agrees = known is None or known.arguments.get(place) == number
-            if number is not None and agrees:
-                call = call._replace(arguments={place: number})
+            numbers = {place: state.number_at(place), f"*{place}": state.number_behind(place)}
+            told = {name: number for name, number in numbers.items() if number is not None}
+            if known is None or known.arguments == told:
+                call = call._replace(arguments=told)
         for name in call.routine.names if call.routine is not None else ():
             callback = CALLBACKS.get(name)
             value = state.registers.get(callback.register) if callback is not None else None
@@ -268,6 +272,8 @@ class Walk:
         """The state behind a call of a function of the same image that returns so."""
         old = state.irql
         state.return_from_call()
+        if exit.believed:
+            state.believed = change.address
         if exit.level.is_relative:
             state.pop(exit.level.pops, change)
             return state

@@ -168,6 +168,11 @@ class Code:
         number = REGISTERS.index(register)
         return self._relative(bytes([0x48 | (number >> 3) << 2, 0x8D, 0x05 | (number & 7) << 3]), target)
 
+    def load_from(self, register: str, target: Target) -> Code:
+        """mov register,[target]"""
+        number = REGISTERS.index(register)
+        return self._relative(bytes([0x48 | (number >> 3) << 2, 0x8B, 0x05 | (number & 7) << 3]), target)
+
     def call(self, target: Target) -> Code:
         """call target"""
         return self._relative(b"\xe8", target)

@@ -66,9 +66,9 @@ class Driver:
 
     def __init__(self) -> None:
         self.kernel = self._image("ntoskrnl.exe", KERNEL)
+        self.kernel.function("KiReturn", Code().ret())
         for name in (*IMPORTS, *CALLERS):
-            code = Code().prologue(Alloc(FRAME)).hex("ffd0").nop(8)
-            self.kernel.function(name, code.epilogue())
+            self.kernel.function(name, body().call("KiReturn").nop(8).epilogue())
         self.image = self._image("bad.sys", DRIVER)
         bound = [Import(name, KERNEL + self.kernel.rva_of(name)) for name in IMPORTS]
         self.image.add_imports([ImportedModule("ntoskrnl.exe", bound)], section=".rdata")
@@ -139,7 +139,7 @@ class Driver:
     def return_into(self, name: str, routine: str) -> int:
         """The return address of a function's first call of a routine; behind its `call rax` in the kernel."""
         if any(each.name == name for each in self.kernel.functions):
-            return self.address(name, 4 + 2)
+            return self.address(name, 4 + 5)
         call = next(call for call in self.flow(name).calls.values() if _calls(call, routine))
         self._target = None
         return call.return_address

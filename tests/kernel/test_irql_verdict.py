@@ -6,8 +6,18 @@ from typing import Mapping, Optional, Sequence
 
 import pytest
 from dumpkit.dump import open_dump
-from dumpkit.kernel.irql_evidence import Measured, StackReader
-from dumpkit.kernel.irql_findings import CERTAIN, DEPENDS, SOME_PATH, TOO_HIGH, TOO_LOW, IrqlVerdict
+from dumpkit.kernel.irql_evidence import StackReader
+from dumpkit.kernel.irql_findings import (
+    CERTAIN,
+    DEPENDS,
+    IF_UNCHANGED,
+    SOME_PATH,
+    TOO_HIGH,
+    TOO_LOW,
+    UNFOLLOWED,
+    IrqlVerdict,
+)
+from dumpkit.kernel.irql_measured import Measured
 from dumpkit.kernel.irql_module import module_terms
 from dumpkit.kernel.irql_verdict import irql_verdict, stack_verdict
 from dumpkit.kernel.stack import walk_stack
@@ -233,3 +243,73 @@ def test_a_stack_at_passive_level_has_levels_and_no_violation(name: str):
     found = stack_verdict(StackReader(target), frames, Measured(0, 0, "cr8"))
     assert found.cause is None and found.possible == ()
     assert [frame.highest for frame in found.frames[:-1]] == [0] * (len(frames) - 1)
+
+
+def test_a_measured_level_is_sure_no_further_out_than_every_call_was_followed():
+    driver = Driver()
+    driver.kernel.function("Opaque", body().hex("ffd0").call("KiReturn").epilogue())
+    driver.function("Thread", raised_by_macro().call_through("__imp_ZwCreateFile").epilogue())
+    registers = driver.stack([THREAD, "Thread", "ZwCreateFile", "Opaque"], {"Thread": "ZwCreateFile"})
+    registers["rip"] = driver.address("Opaque", 4 + 2 + 5)
+    driver.missing = [DRIVER + 0x1000 * page for page in range(0x20)]
+    driver._target = None
+    frames = walk_stack(driver.target, Context(X64, registers))
+    found = stack_verdict(StackReader(driver.target), frames, Measured(0, 2, "a test"))
+    assert found.cause is None
+    assert [(each.routine, each.certainty) for each in found.possible] == [("nt!ZwCreateFile", IF_UNCHANGED)]
+    assert [frame.known_by for frame in found.frames[:3]] == ["measured", "believed", "believed"]
+
+
+def test_a_measured_level_that_no_code_explains_is_believed_before_the_code():
+    """The driver calls a pointer that leads nowhere known, then what needs PASSIVE_LEVEL."""
+    driver = Driver()
+    driver.function("Thread", body().hex("ffd0").call_through("__imp_ZwCreateFile").epilogue())
+    stack, calls = [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}
+    found = verdict(driver, stack, calls, 2)
+    assert found.cause is not None and found.cause.raised is not None
+    assert (found.cause.level, found.cause.certainty) == ("DISPATCH_LEVEL", CERTAIN)
+    assert (found.cause.raised.place, found.cause.raised.routine) == ("bad!Thread+0x4", UNFOLLOWED)
+
+
+def test_a_measured_level_tells_which_path_was_taken():
+    driver = Driver()
+    code = body().hex("85c9 7406").call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_ZwCreateFile")
+    driver.function("Thread", code.epilogue())
+    stack, calls = [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}
+    found = verdict(driver, stack, calls, 2)
+    assert found.cause is not None and found.cause.raised is not None
+    assert found.cause.raised.routine == "nt!KeRaiseIrqlToDpcLevel"
+
+
+def test_who_raised_is_named_where_no_contract_was_broken():
+    driver = Driver()
+    driver.function("Inner", body().call_through("__imp_KeGetCurrentIrql").epilogue())
+    driver.function("Thread", raised_by_macro().call("Inner").nop(4).epilogue())
+    found = verdict(
+        driver, [THREAD, "Thread", "Inner", "KeGetCurrentIrql"], {"Thread": "Inner", "Inner": "KeGetCurrentIrql"}, 2
+    )
+    assert found.cause is None and found.raised is not None
+    assert found.raised.place == "bad!Thread+0x6"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "certainty"), [("48c744243000000000", None), ("48c7442430f0d8ffff", CERTAIN), ("", DEPENDS)]
+)
+def test_the_time_that_a_wait_may_take_is_read_from_the_callers_variable(timeout: str, certainty: Optional[str]):
+    driver = Driver()
+    code = body().hex(timeout).hex("488d442430 4889442420").call_through("__imp_KeWaitForSingleObject")
+    driver.function("Dpc", code.epilogue())
+    found = verdict(driver, [DPC, "Dpc", "KeWaitForSingleObject"], {"Dpc": "KeWaitForSingleObject"}, 2)
+    findings = [*found.possible, *([found.cause] if found.cause is not None else [])]
+    assert [each.certainty for each in findings] == ([certainty] if certainty is not None else [])
+    if certainty == DEPENDS:
+        assert findings[0].needs == "<= DISPATCH_LEVEL, and <= APC_LEVEL unless its Timeout is 0"
+
+
+def test_a_pointer_to_a_raise_is_followed_through_a_stack_slot():
+    driver = Driver()
+    code = body().load_from("rax", "__imp_KeRaiseIrqlToDpcLevel").store("rax", "rsp", 0x20).hex("ff542420")
+    driver.function("Thread", code.call_through("__imp_ZwCreateFile").epilogue())
+    found = verdict(driver, [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"})
+    assert found.cause is not None and found.cause.raised is not None
+    assert found.cause.raised.routine == "nt!KeRaiseIrqlToDpcLevel"
