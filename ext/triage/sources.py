@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.triage.archives import SIGNATURE_SIZE, Member, archive_kind, members, unpacked
+from dumpkit.triage.archives import DUMP_SIGNATURES, SIGNATURE_SIZE, Member, archive_kind, members, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Endings that a dump's name has; in a folder, a file so named gets a row even where it is none.
 ENDINGS = (".dmp", ".mdmp", ".hdmp", ".kdmp")
-#: First bytes of kernel and user-mode dumps.
-_SIGNATURES = (b"PAGE", b"MDMP")
+#: Endings of archives, which are not looked into within an archive.
+_ARCHIVE_ENDINGS = (".zip", ".cab", ".7z", ".gz", ".bz2", ".xz")
 
 
 class Source(NamedTuple):
@@ -71,24 +72,44 @@ def _of_path(path: str) -> Iterator[Source]:
 def _of_file(path: str, is_named: bool) -> Iterator[Source]:
     """A file's dumps. Where it was not named as a dump, it counts only if it begins like one or like an archive."""
     try:
-        with open(path, "rb") as file:
-            start = file.read(SIGNATURE_SIZE)
+        start = _start(path)
     except OSError as error:
         if is_named:
-            yield Source(path, error=f"cannot be read: {error.strerror}")
+            yield Source(path, error=str(error.strerror))
+        return
+    if start is None:
+        if is_named:
+            yield Source(path, error="it is a device or a pipe, not a file")
         return
     kind = archive_kind(start)
     if kind is not None:
-        yield from _of_archive(path, kind)
-    elif is_named or start.startswith(_SIGNATURES):
+        yield from _of_archive(path, kind, is_named)
+    elif is_named or start.startswith(DUMP_SIGNATURES):
         yield Source(path)
 
 
-def _of_archive(path: str, kind: str) -> Iterator[Source]:
+def _start(path: str) -> Optional[bytes]:
+    """The first bytes of a file; None for what is no file: a pipe would be waited for. Raises OSError."""
+    if not S_ISREG(os.stat(path).st_mode):
+        return None
+    with open(path, "rb") as file:
+        return file.read(SIGNATURE_SIZE)
+
+
+def _of_archive(path: str, kind: str, is_named: bool) -> Iterator[Source]:
+    """An archive's dumps by their names; the only file of one that was named itself, whatever that file is called."""
     try:
-        found = [member for member in members(Path(path), kind) if member.name.lower().endswith(ENDINGS)]
+        found = members(Path(path), kind)
     except DumpkitError as error:
         yield Source(path, error=str(error))
         return
-    for member in found:
+    dumps = [member for member in found if member.name.lower().endswith(ENDINGS)]
+    if is_named and not dumps and len(found) == 1:
+        dumps = found
+    inner = [member for member in found if member not in dumps and member.name.lower().endswith(_ARCHIVE_ENDINGS)]
+    for member in dumps:
         yield Source(path, kind, member)
+    for member in inner:
+        yield Source(path, kind, member, error="an archive within an archive is not looked into: unpack it first")
+    if is_named and not dumps and not inner:
+        yield Source(path, error=f"none of the {len(found)} files in it is named as dumps are")

@@ -15,10 +15,12 @@ from dumpkit.triage.sources import Source
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
-    from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+    from typing import Dict, Iterator, List, NoReturn, Optional, Sequence, Set, Tuple
 
 #: How far ahead of the row that is due next dumps are looked at, for each worker.
 _AHEAD = 32
+#: Seconds that a worker has to tidy up when it is ended.
+_GRACE = 3.0
 
 
 class Settings(NamedTuple):
@@ -51,12 +53,20 @@ class _Worker:
     def end(self) -> None:
         self.connection.close()
         self.process.terminate()
+        # It deletes what it has unpacked; where it cannot, the system ends it.
+        self.process.join(_GRACE)
+        self.process.kill()
         self.process.join()
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit
 
 
 def _work(connection: Connection, settings: Settings) -> None:
     """The worker's loop: a source in, its row out, until the other side closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     while True:
         try:
             source = connection.recv()
@@ -72,7 +82,7 @@ def rows(sources: Sequence[Source], settings: Settings, jobs: int) -> Iterator[T
 
     No more than `_AHEAD` rows a worker are kept back by one that takes long. Raises nothing for a bad dump.
     """
-    if jobs <= 1 or len(sources) <= 1:
+    if len(sources) <= 1:
         for index, source in enumerate(sources):
             yield index, row_of(source, settings.symbols, settings.offline)
         return

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import os
 import zipfile
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from dumpkit.errors import DumpkitError
@@ -102,3 +107,100 @@ def test_a_member_that_ends_early_is_an_error(tmp_path: Path) -> None:
     source = Source(str(tmp_path / "all.zip"), "zip", Member("one.dmp", 5))
     with pytest.raises(DumpkitError, match="ends early"), source.opened():
         pass
+
+
+@pytest.mark.parametrize("ending, pack", [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_a_dump_that_is_compressed_alone_is_a_source(
+    ending: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    content = b"PAGEDU64" + bytes(3_000_000)
+    (tmp_path / f"one.dmp.{ending}").write_bytes(pack(content))
+    (tmp_path / f"notes.txt.{ending}").write_bytes(pack(b"no dump"))
+    (source,) = find_sources([str(tmp_path)])
+    assert source.name == f"{tmp_path}/one.dmp.{ending}/one.dmp"
+    with source.opened() as path:
+        assert Path(path).read_bytes() == content
+
+
+@pytest.mark.parametrize("ending, pack", [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_a_compressed_dump_that_is_cut_or_damaged_says_so(
+    ending: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    packed = pack(b"PAGEDU64" + os.urandom(3_000_000))
+    for content in (packed[: len(packed) // 2], packed[:1000] + b"\xff" * 100 + packed[1100:]):
+        (tmp_path / f"one.dmp.{ending}").write_bytes(content)
+        (source,) = find_sources([str(tmp_path)])
+        with pytest.raises(DumpkitError, match=r"one.dmp cannot be unpacked from one.dmp"), source.opened():
+            pass
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_archive_is_damaged_in_the_words_of_its_method(method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", method) as archive:
+        archive.writestr("one.dmp", b"PAGEDU64" + os.urandom(100_000))
+    content = (tmp_path / "all.zip").read_bytes()
+    (tmp_path / "all.zip").write_bytes(content[:200] + b"\xff" * 200 + content[400:])
+    (source,) = find_sources([str(tmp_path)])
+    with pytest.raises(DumpkitError, match=r"one\.dmp cannot be unpacked from all\.zip: "), source.opened():
+        pass
+
+
+def test_what_is_no_dump_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "bomb.dmp.gz").write_bytes(gzip.compress(bytes(50_000_000)))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.dmp", bytes(50_000_000))
+    for source in find_sources([str(tmp_path)]):
+        with source.opened() as path:
+            assert os.path.getsize(path) <= 1 << 20
+
+
+def test_what_fills_the_disk_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bomb.dmp.gz").write_bytes(gzip.compress(b"PAGEDU64" + bytes(5_000_000)))
+    (source,) = find_sources([str(tmp_path)])
+    from dumpkit.triage import archives
+
+    usage = type("Usage", (), {"free": archives._ROOM + 3_000_000})
+    monkeypatch.setattr("dumpkit.triage.archives.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(DumpkitError, match="too little room on the disk"), source.opened():
+        pass
+
+
+def test_an_archive_within_an_archive_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr("one.dmp", b"PAGEDU64")
+        archive.writestr("inner/more.ZIP", b"PK\x03\x04")
+    first, second = find_sources([str(tmp_path)])
+    assert first.error is None
+    assert second.name == f"{tmp_path}/outer.zip/inner/more.ZIP"
+    assert second.error == "an archive within an archive is not looked into: unpack it first"
+
+
+def test_an_archive_that_was_named_itself_is_never_passed_over(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.writestr("MEMORY", b"PAGEDU64")
+    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
+        pass
+    assert list(find_sources([str(tmp_path)])) == []
+    (source,) = find_sources([str(tmp_path / "one.zip")])
+    assert source.member == Member("MEMORY", 8)
+    (source,) = find_sources([str(tmp_path / "none.zip")])
+    assert source.error == "none of the 0 files in it is named as dumps are"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dmp")
+    os.mkfifo(tmp_path / "pipe")
+    (source,) = find_sources([str(tmp_path)])
+    assert source.error == "it is a device or a pipe, not a file"
+
+
+def test_a_7z_archive_that_wants_a_password_says_so(tmp_path: Path) -> None:
+    py7zr = pytest.importorskip("py7zr", reason="the package py7zr is not installed")
+    for name, hides in (("content.7z", False), ("names.7z", True)):
+        with py7zr.SevenZipFile(tmp_path / name, "w", password="secret", header_encryption=hides) as archive:
+            archive.writestr(b"PAGEDU64 seven", "one.dmp")
+    content, names = find_sources([str(tmp_path)])
+    assert (names.error or "").endswith("names.7z is no 7z archive that can be read: it wants a password")
+    with pytest.raises(DumpkitError, match=r"one.dmp cannot be unpacked from content.7z: it wants a password"):
+        content.opened().__enter__()
