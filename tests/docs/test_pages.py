@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import Dict, Set
 
+import pytest
+from dumpkit import registry
 from dumpkit.record import Record
+from dumpkit.registry import command
 
 from tests.docs.examples import EXAMPLES
-from tests.docs.pages import FOLDER, JSON_PAGE, ROOT, json_page, pages
+from tests.docs.pages import FOLDER, JSON_PAGE, ROOT, example_dump, json_page, pages
 from tests.docs.pictures import FOLDER as PICTURES
 from tests.docs.pictures import pictures
 
@@ -40,6 +43,23 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name} points to {link}"
+
+
+def test_the_page_on_the_architecture_names_files_that_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    there = {path.name for top in ("ext", "commands", "symbols") for path in (ROOT / top).rglob("*.*")}
+    named = set(re.findall(r"[\w/]+\.(?:py|tsv|txt)\b", text))
+    assert len(named) > 30
+    assert {name for name in named if name.rpartition("/")[2] not in there} == set()
+
+
+def test_the_command_that_the_page_on_the_architecture_shows_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dumpkit.registry.REGISTERED", {})
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = {"Record": Record, "command": command}
+    exec("from __future__ import annotations\n" + text.partition("```python\n")[2].partition("```")[0], names)
+    entry = registry.REGISTERED["uptime"]
+    assert list(entry.render(entry.run(example_dump("fast-mutex-irql").session))) == ["451 s"]
 
 
 def test_no_two_results_share_a_name() -> None:
