@@ -71,6 +71,7 @@ _MODULES: Dict[str, str] = {
     "vm": "vm",
     "vtop": "vtop ptov",
     "w": "w",
+    "whea": "whea errrec",
     "wr_fast_mutex": "WrFastMutex",
     "x": "x",
 }

@@ -17,6 +17,8 @@ LEFT_OUT = frozenset("q .logopen .logappend .logclose $$>< $$>a< $< .reload .sym
 NOT_IN_EXAMPLES = frozenset(
     (
         "dv",  # the function that crashed has no locals
+        "errrec",  # no hardware error is recorded
+        "whea",  # the table of the sources of errors is not there
         "poolused",  # the pool's tracker is not there
         "svcreg",  # no hive is in memory
     )

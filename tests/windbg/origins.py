@@ -91,6 +91,9 @@ ORIGINS: Dict[str, Origin] = {
     "pcr": Origin(KDEXTS, "the text"),
     "dpcs": Origin(KDEXTS, "the text"),
     "timer": Origin(KDEXTS, "the text"),
+    "errrec": Origin(
+    ),
+    "whea": Origin(KDEXTS, "every source, the links", missing="what the descriptors say of each kind of source"),
     "error": Origin(EXT, "the text", missing="codes without a name in the tables"),
     ".trap": Origin(ENGINE, "the text"),
     ".cxr": Origin(ENGINE, "the text"),
