@@ -308,7 +308,7 @@ def legend_lines(frames: Sequence[StackFrame]) -> Iterator[Line]:
 
 def _with_parameters(target: Target, frame: Frame, rows: List[StackFrame]) -> List[StackFrame]:
     """The lines of a frame with the parameters of its function; those of inlined functions are not known."""
-    from dumpkit.commands.dv import parameter_texts
+    from dumpkit.commands.frame_variables import parameter_texts
 
     texts = parameter_texts(target, frame.context)
     if texts is None:

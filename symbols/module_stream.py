@@ -10,6 +10,15 @@ import struct
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.publics import iterate_records, symbol_name
+from dumpkit.symbols.symbol_kinds import (
+    DATA,
+    PROCEDURES,
+    PROCEDURES_BY_ID,
+    S_INLINESITE,
+    S_INLINESITE2,
+    SCOPE_ENDS,
+    SCOPES,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,34 +26,9 @@ if TYPE_CHECKING:
 
     from dumpkit.symbols.variables import Variable
 
-S_END, S_THUNK32, S_BLOCK32 = 0x0006, 0x1102, 0x1103
-S_LDATA32, S_GDATA32 = 0x110C, 0x110D
-S_LMANDATA, S_GMANDATA = 0x111C, 0x111D
-S_PROCREF, S_LPROCREF = 0x1125, 0x1127
-S_INLINESITE, S_INLINESITE_END, S_INLINESITE2 = 0x114D, 0x114E, 0x115D
-S_PROC_ID_END = 0x114F
-#: S_LPROC32, S_GPROC32, S_GMANPROC, S_LMANPROC, S_LPROC32_ID, S_GPROC32_ID, S_LPROC32_DPC, S_LPROC32_DPC_ID
-PROCEDURES = frozenset((0x110F, 0x1110, 0x112A, 0x112B, 0x1146, 0x1147, 0x1155, 0x1156))
-#: Procedures whose type is an index into the IPI stream.
-PROCEDURES_BY_ID = frozenset((0x1146, 0x1147, 0x1156))
-DATA = frozenset((S_LDATA32, S_GDATA32, S_LMANDATA, S_GMANDATA))
-#: S_SEPCODE opens a scope too, as S_WITH32 and managed blocks do; each is closed by S_END.
-_SCOPES = frozenset((S_BLOCK32, S_THUNK32, 0x1132, 0x1104, S_INLINESITE, S_INLINESITE2)) | PROCEDURES
-_ENDS = frozenset((S_END, S_INLINESITE_END, S_PROC_ID_END))
-
 _PROCEDURE = struct.Struct("<12xI8xIIH")
 _DATA = struct.Struct("<IIH")
 _INLINE = struct.Struct("<8xI")
-
-
-def opens_scope(kind: int) -> bool:
-    """Whether records behind one of this kind belong to it, up to the one that closes it."""
-    return kind in _SCOPES
-
-
-def closes_scope(kind: int) -> bool:
-    """Whether a record of this kind ends the scope that the last one opened."""
-    return kind in _ENDS
 
 
 class Private(NamedTuple):
@@ -128,9 +112,9 @@ class ModuleSymbols:
                     self._functions.append(found)
                 elif found is not None:
                     self._data.append(found._replace(is_local=depth > 0))
-            if kind in _SCOPES:
+            if kind in SCOPES:
                 depth += 1
-            elif kind in _ENDS and depth:
+            elif kind in SCOPE_ENDS and depth:
                 depth -= 1
 
     def variables(self, function: Private, code: int) -> Iterator[Variable]:
@@ -156,9 +140,9 @@ class ModuleSymbols:
                 if size >= 14:
                     (inlinee,) = _INLINE.unpack_from(self._stream, offset + 4)
                     yield InlineSite(sum(scopes), inlinee, self._stream[start : offset + 2 + size])
-            elif kind in _SCOPES:
+            elif kind in SCOPES:
                 scopes.append(False)
-            elif kind in _ENDS and scopes:
+            elif kind in SCOPE_ENDS and scopes:
                 scopes.pop()
                 if not scopes:
                     return

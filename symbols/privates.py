@@ -15,8 +15,9 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import Container
 from dumpkit.symbols.dbi import Dbi
 from dumpkit.symbols.lines import ModuleLines, NameTable
-from dumpkit.symbols.module_stream import DATA, S_LPROCREF, S_PROCREF, ModuleSymbols, Private, parse_private
+from dumpkit.symbols.module_stream import ModuleSymbols, Private, parse_private
 from dumpkit.symbols.publics import S_UDT, ScannedSymbols, SymbolHash, symbol_name
+from dumpkit.symbols.symbol_kinds import DATA, S_LPROCREF, S_PROCREF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from struct import Struct, error
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.publics import iterate_records, symbol_name
+from dumpkit.symbols.symbol_kinds import SCOPE_ENDS, SCOPES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,13 +99,11 @@ def read_variables(stream: bytes, records: int, end: int, section: int, code: in
 
 def _outermost(stream: bytes, records: int, end: int) -> Iterator[Tuple[int, int]]:
     """(kind, offset) of the records of a function that are in no block or inlined function within it."""
-    from dumpkit.symbols.module_stream import closes_scope, opens_scope
-
     depth = 0
     for kind, offset in iterate_records(stream, records, end):
-        if opens_scope(kind):
+        if kind in SCOPES:
             depth += 1
-        elif closes_scope(kind):
+        elif kind in SCOPE_ENDS:
             depth -= 1
             if depth <= 0:
                 return
