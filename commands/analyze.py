@@ -241,6 +241,12 @@ def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[Irq
     return verdict, tuple(verdict_lines(verdict))
 
 
+def _next(analysis: CrashAnalysis) -> Tuple[Tuple[str, str], ...]:
+    """What the bugcheck's description recommends: a command and what it shows, a line each."""
+    pairs = (line.split(": ", 1) for line in analysis.bugcheck.rules.get("next", "").splitlines())
+    return tuple((command, words) for command, words in pairs)
+
+
 def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analysis:
     """The analysis of the target's bugcheck. Raises CommandError where it has none and that is not `forced`."""
     from dumpkit.kernel.analysis.crash_analysis import analyze_crash
@@ -277,6 +283,8 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         driver=_hex(analysis.driver),
         request=_request_facts(analysis.request),
         thread=_thread_facts(analysis.thread),
+        message=analysis.message,
+        hardware=analysis.hardware,
         status=_hex(analysis.status),
         status_text=_status_text(analysis.status),
         frames=facts.frames,
@@ -291,6 +299,7 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         keys={**analysis.keys, **_cost_keys(before, costs())},
         evidence=analysis.evidence,
         unknown=analysis.unknown,
+        next=_next(analysis),
         irql=irql,
         _is_verbose=verbose,
         _irql_lines=irql_lines,

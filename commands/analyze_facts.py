@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from dumpkit.commands.contexts import ExceptionBlock, RegisterBlock
     from dumpkit.commands.stack import StackFrame
+    from dumpkit.kernel.analysis.hardware_error import HardwareError
     from dumpkit.kernel.irql_findings import IrqlVerdict
     from dumpkit.kernel.pool.allocation import PoolAllocation
     from dumpkit.output import Line
@@ -146,6 +147,10 @@ class Analysis(Record):
     driver: Optional[Hex]
     request: Optional[RequestSubjectFacts]
     thread: Optional[ThreadSubjectFacts]
+    #: A text that an argument points to, which says more.
+    message: Optional[str]
+    #: What the hardware reported, where the bugcheck is about that.
+    hardware: Optional[HardwareError]
     status: Optional[Hex]
     status_text: Optional[str]
     frames: Tuple[StackFrame, ...]
@@ -161,6 +166,8 @@ class Analysis(Record):
     #: What each statement rests on, and why others cannot be made.
     evidence: Dict[str, str]
     unknown: Dict[str, str]
+    #: Commands that say more of such a crash, each with what it shows.
+    next: Tuple[Tuple[str, str], ...]
     #: The verdict on the IRQLs of the stack's routines; None where there is none.
     irql: Optional[IrqlVerdict]
     _is_verbose: bool

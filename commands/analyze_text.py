@@ -280,7 +280,8 @@ def _stack_lines(result: Analysis) -> Iterator[Line]:
 def _culprit_lines(result: Analysis) -> Iterator[Line]:
     culprit = result.culprit
     offset = f"+{culprit.offset:x}" if culprit.offset is not None else ""
-    yield from _labelled("SYMBOL_NAME", f"{culprit.symbol}{offset}")
+    if culprit.symbol:
+        yield from _labelled("SYMBOL_NAME", f"{culprit.symbol}{offset}")
     if not (result._is_verbose and _names_module_early(result)):
         yield from _labelled("MODULE_NAME", culprit.module or INCONCLUSIVE_MODULE, " ")
         yield from _labelled("IMAGE_NAME", culprit.image or INCONCLUSIVE_IMAGE)
@@ -305,6 +306,12 @@ def _remarks(result: Analysis) -> Iterator[Line]:
     number = result.culprit.frame
     if number is not None and result.frames[number].found_by == SCAN:
         yield (Span(f"Not certain: SYMBOL_NAME: a scan of the stack, which may err, found frame {number:x}", "dim"),)
+    if result.message is not None:
+        yield f"Message: {result.message}"
+    if result.hardware is not None:
+        from dumpkit.commands.analyze_details import hardware_lines
+
+        yield from hardware_lines(result.hardware)
     if result.request is not None:
         yield from _request_lines(result.request)
     if result.thread is not None:
@@ -315,6 +322,8 @@ def _remarks(result: Analysis) -> Iterator[Line]:
     for statement, why in result.unknown.items():
         if not statement.startswith(_QUIET):
             yield (Span(f"Not known: {statement}: {why}", "dim"),)
+    for command, words in result.next:
+        yield ("Next: ", Span(command, "symbol", command), f" shows {words}")
 
 
 def _allocation_lines(words: str, found: PoolAllocation) -> Iterator[Line]:

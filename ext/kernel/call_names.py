@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: `jmp qword ptr [rip+x]`, which linkers put between a call and an import, without and with REX.W.
 _STUBS = (b"\xff\x25", b"\x48\xff\x25")
 _STUB_SIZE = 7
+#: What the kernel's routines begin with that Driver Verifier has drivers call instead of others.
+_VERIFIER = "Verifier"
 
 
 class Routine(NamedTuple):
@@ -31,6 +33,11 @@ class Routine(NamedTuple):
     def name(self) -> str:
         """Its bare name, or "" where it has none."""
         return self.names[0] if self.names else ""
+
+
+def names_of(name: str) -> Tuple[str, ...]:
+    """A routine's name with that of the routine that it stands in for, where it is Driver Verifier's."""
+    return (name, name[len(_VERIFIER) :]) if name.startswith(_VERIFIER) else (name,)
 
 
 class CallNames:
@@ -111,7 +118,7 @@ class CallNames:
         if place is None:
             return Routine(f"{address:016x}", names, address)
         if place.name is not None and not place.displacement:
-            return Routine(str(place), tuple(dict.fromkeys((*names, place.name))), address)
+            return Routine(str(place), tuple(dict.fromkeys((*names, *names_of(place.name)))), address)
         if names:
             return Routine(f"{place.module.name}!{names[0]}", names, address)
         return Routine(f"{place.module.name}+0x{address - place.module.base:x}", (), address)

@@ -42,6 +42,7 @@ _NONE = IrqlName("INVALID", "No interrupt request level")
 
 #: Bugchecks one of whose parameters is the IRQL -> its place from 1 (Microsoft's bug check reference).
 _IRQL_PARAMETER = {0x0A: 2, 0x20: 3, 0x4A: 2, 0xC5: 2, 0xD0: 2, 0xD1: 2, 0xD3: 2, 0xD4: 2}
+_VERIFIER = 0xC4
 #: Set in the stop code of a triage dump.
 _TRIAGE = 0x1000_0000
 
@@ -75,11 +76,21 @@ def bugcheck_irql(bugcheck: Optional[Bugcheck]) -> Optional[IrqlEvidence]:
     if bugcheck is None:
         return None
     code = bugcheck.code & ~_TRIAGE
-    place = _IRQL_PARAMETER.get(code)
+    place = _IRQL_PARAMETER.get(code) or _verifiers_parameter(bugcheck)
     if place is None:
         return None
     # Above the byte that is the level stands what else the kernel knew, where it knew it.
     return IrqlEvidence(bugcheck.parameters[place - 1] & 0xFF, f"Arg{place} of bugcheck {code:X}")
+
+
+def _verifiers_parameter(bugcheck: Bugcheck) -> Optional[int]:
+    """The place of the IRQL among the parameters of Driver Verifier's bugcheck, of those rules that give it."""
+    if bugcheck.code & ~_TRIAGE != _VERIFIER:
+        return None
+    from dumpkit.kernel.bugchecks import describe
+
+    rule = describe(_VERIFIER, bugcheck.parameters).rule("irql")
+    return int(rule[0][0]) if rule else None
 
 
 def other_evidence(target: Target, processor: int) -> List[IrqlEvidence]:

@@ -253,7 +253,7 @@ class StackReader:
     def _call_before(self, frame: Frame, inner: Frame) -> Optional[Call]:
         """The call that a frame returns from, by the bytes before its return address alone."""
         from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
-        from dumpkit.kernel.call_names import Routine
+        from dumpkit.kernel.call_names import Routine, names_of
         from dumpkit.kernel.irql_flow import Call
         from dumpkit.module_code import ModuleCode
 
@@ -269,7 +269,7 @@ class StackReader:
             called = self._function(inner.instruction_pointer)
             bare = _bare(called.name)
             if bare and bare != "KiServiceLinkage":
-                routine = Routine(called.name, (bare,), called.begin)
+                routine = Routine(called.name, names_of(bare), called.begin)
         if routine is None or not routine.names:
             return None
         return Call(address - (site.size if site is not None else 0), address, routine)

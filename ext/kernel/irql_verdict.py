@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dumpkit.errors import DumpkitError
 from dumpkit.kernel.call_names import Routine
-from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL
+from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL, bugcheck_irql
 from dumpkit.kernel.irql_contracts import Contract
 from dumpkit.kernel.irql_evidence import BELIEVED, NO_IMAGE, ROOT, FrameLevel, StackLevels, StackReader, against
 from dumpkit.kernel.irql_findings import (
@@ -56,6 +56,7 @@ def irql_verdict(target: Target, frames: Optional[Sequence[Frame]] = None) -> Op
     """
     bugcheck = target.bugcheck
     is_asked = bugcheck is not None and bugcheck.code & ~_TRIAGE in IRQL_BUGCHECKS
+    is_asked = is_asked or bugcheck_irql(bugcheck) is not None
     processor = target.current_processor
     if not is_asked:
         # At PASSIVE_LEVEL everything may be called; this is told without a look at the stack.

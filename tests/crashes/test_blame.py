@@ -182,3 +182,49 @@ def test_a_request_that_is_completed_is_said_to_be_with_nobody(tmp_path: Path) -
     lines = shown(world, tmp_path, "analyze")
     assert f"Request: {request.address:016x} is at none of its stack locations: completed, or not sent" in lines
     assert "FAILURE_BUCKET_ID:  0x44_bad!Complete" in lines
+
+
+def test_who_was_interrupted_by_the_key_that_asked_for_the_crash_is_not_blamed(tmp_path: Path) -> None:
+    world = CrashWorld(19041, ["innocent", "i8042prt"])
+    for name in ("innocent!Thread", "i8042prt!I8xProcessCrashDump"):
+        world.function(name)
+    world.open()
+    world.enter([*SYSTEM_THREAD, "innocent!Thread"])
+    world.trap("nt!KiInterruptDispatchNoLockNoEtw", world.address("innocent!Thread") + 4)
+    world.enter(["i8042prt!I8xProcessCrashDump"])
+    world.die(0xE2, 0, 0, 0, 0, irql=8)
+    lines = shown(world, tmp_path, "analyze")
+    assert "MODULE_NAME: i8042prt" in lines
+    assert lines[-1] == "Next: analyze -hang shows the threads that block others"
+
+
+def test_the_thread_below_a_dpc_interrupt_is_not_blamed_for_what_the_kernel_does_in_it(tmp_path: Path) -> None:
+    world = CrashWorld(19041, ["innocent"])
+    world.trap_handler("nt!KiDpcInterrupt")
+    for name in ("innocent!Thread", "nt!KiProcessExpiredTimerList"):
+        world.function(name)
+    world.open()
+    world.enter([*SYSTEM_THREAD, "innocent!Thread"])
+    world.trap("nt!KiDpcInterrupt", world.address("innocent!Thread") + 8)
+    instruction = world.address("nt!KiProcessExpiredTimerList") + 4
+    world.enter(["nt!KiProcessExpiredTimerList"])
+    world.trap("nt!KiPageFault", instruction)
+    world.enter(["nt!KiBugCheckDispatch"])
+    world.die(0xA, 0x10, 2, 0, instruction)
+    found = analysed(world, tmp_path)
+    assert found.culprit.symbol == "nt!KiProcessExpiredTimerList"
+    assert "an interrupt came there" in found.evidence["interrupted"]
+
+
+@pytest.mark.parametrize("helper", ["__report_gsfailure", "memcpy"])
+def test_the_caller_of_what_compilers_put_into_a_driver_is_blamed(helper: str, tmp_path: Path) -> None:
+    world = CrashWorld(19041)
+    for name in ("bad!Overrun", f"bad!{helper}"):
+        world.function(name)
+    world.open()
+    world.enter([*SYSTEM_THREAD, "bad!Overrun", f"bad!{helper}"])
+    world.trap("nt!KiRaiseSecurityCheckFailure", world.address(f"bad!{helper}") + 4)
+    world.enter(["nt!KiFastFailDispatch", "nt!KiBugCheckDispatch"])
+    world.die(0x139, 2, 0, 0, 0, irql=0)
+    found = analysed(world, tmp_path)
+    assert found.bucket == "0x139_2_STACK_COOKIE_CHECK_FAILURE_bad!Overrun"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from dumpkit.kernel import bugchecks
 from dumpkit.kernel.bugchecks import bare_code, bugcheck_name, describe, described_codes
 
 from tests.shared import SHARED
@@ -45,11 +47,23 @@ def test_only_known_words_stand_in_the_rules():
             "status",
             "process",
             "thread",
+            "irql",
+            "message",
+            "next",
+            "overflow",
             "bucket",
         }, hex(code)
         places = {words[0] for words in known.rule("context")}
         assert places <= {"trap", "context", "record", "pointers", "thread", "processor", "irp", "stack", "none"}
-        assert {words[0] for words in known.rule("blame")} <= {"module", "device", "irp", "routine", "name", "unloaded"}
+        assert {words[0] for words in known.rule("blame")} <= {
+            "module",
+            "device",
+            "irp",
+            "routine",
+            "name",
+            "unloaded",
+            "interrupted",
+        }
         marks = set(re.findall(r"{(\w+)}", known.rules.get("bucket", "")))
         assert marks <= {"symbol", "image", "process", "failfast", "access", "region", "apc", "1", "2", "3", "4"}
 
@@ -81,3 +95,17 @@ def test_a_triage_dumps_code_is_the_codes_with_its_own_name():
 def test_a_code_without_a_name_is_said_to_have_none():
     known = describe(0xDEAD, ZEROS)
     assert (known.name, known.text, known.labels) == (None, (), (None,) * 4)
+
+
+def test_a_range_of_subtypes_describes_those_without_a_section_of_their_own():
+    assert describe(0xC4, (0x20005, 0, 0, 0)).rule("message") == [["2"]]
+    assert describe(0xC4, (0x91001, 0, 0, 0)).labels[0] == "A rule of DDI compliance checking is broken"
+    assert describe(0xC4, (0x1FFFF, 0, 0, 0)).labels == ("The rule that was broken", None, None, None)
+
+
+def test_every_rule_of_driver_verifier_that_gives_the_irql_names_the_argument():
+    text = (Path(bugchecks.__file__).parent / "descriptions.txt").read_text(encoding="utf-8")
+    for title in re.findall(r"^\[c4:([0-9a-f]+)\]$", text, re.MULTILINE):
+        known = describe(0xC4, (int(title, 16), 0, 0, 0))
+        told = [str(number) for number, label in enumerate(known.labels, 1) if label == "current IRQL"]
+        assert not told or title == "0" or known.rule("irql") == [told], title

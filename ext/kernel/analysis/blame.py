@@ -38,6 +38,14 @@ _REPORTERS = frozenset(
     "KeBugCheckEx KeBugCheck KeBugCheck2 KiBugCheckDispatch KiFastFailDispatch KiBugCheckDebugBreak".split()
 )
 
+#: Functions that compilers and their libraries put into every driver, without the underscores before them: what fails
+#: in one was handed to it by its caller.
+_HELPERS = frozenset(
+    "report_gsfailure report_rangecheckfailure report_securityfailure security_check_cookie GSHandlerCheck"
+    " GSHandlerCheckCommon GSHandlerCheck_SEH C_specific_handler guard_check_icall_nop guard_dispatch_icall_nop"
+    " memcpy memmove memset memcmp strlen wcslen strcpy wcscpy strncpy wcsncpy strcat wcscat strcmp wcscmp".split()
+)
+
 INCONCLUSIVE = "ANALYSIS_INCONCLUSIVE"
 #: Bytes of a module's path.
 _LONGEST_NAME = 0x400
@@ -182,14 +190,28 @@ class Blame:
         frames = failing.frames
         unloaded = any(way == "unloaded" for way, _ in self._rules())
         owners = [self._owner(frame.instruction_pointer) for frame in frames]
-        for index in range(first, len(frames)):
+        end = self._end(frames, first)
+        helper: Optional[int] = None
+        for index in range(first, end):
             owner = owners[index]
             if isinstance(owner, UnloadedModule):
                 return self._unloaded(owner, frames, index, unloaded)
-            if owner is not None and owner.name.lower() not in PLUMBING:
-                return self._frame(owner, frames, index, first)
+            if owner is None or owner.name.lower() in PLUMBING:
+                continue
+            if self._is_helper(frames[index]):
+                helper = helper if helper is not None else index
+                continue
+            return self._frame(owner, frames, index, first)
+        if helper is not None:
+            owner = owners[helper]
+            assert isinstance(owner, Module)
+            return self._frame(owner, frames, helper, first)
+        if end < len(frames):
+            self._evidence.note(
+                "interrupted", f"frame {end:x} and those behind it did nothing: an interrupt came there"
+            )
         for kernel in (False, True):
-            for index in range(first, len(frames)):
+            for index in range(first, end):
                 owner = owners[index]
                 if not isinstance(owner, Module) or (owner.name.lower() in _KERNEL) is not kernel:
                     continue
@@ -201,6 +223,26 @@ class Blame:
                 return self._at(owner, frames[index].instruction_pointer, index)
         self._evidence.lack("culprit", "no frame of the stack can be told to have caused the bugcheck")
         return NOBODY
+
+    def _end(self, frames: Sequence[Frame], first: int) -> int:
+        """The index of the first frame that an interrupt came to: what that interrupted is no cause of what it did.
+
+        All frames count where the bugcheck is about what was interrupted.
+        """
+        if any(way == "interrupted" for way, _ in self._rules()):
+            return len(frames)
+        from dumpkit.kernel.irql_roots import is_interrupt
+
+        for index in range(first + 1, len(frames)):
+            if frames[index].is_interrupted:
+                place = self._target.symbols.nearest(frames[index - 1].instruction_pointer)
+                if place is not None and place.module.name == "nt" and is_interrupt(place.name or ""):
+                    return index
+        return len(frames)
+
+    def _is_helper(self, frame: Frame) -> bool:
+        place = self._target.symbols.nearest(frame.instruction_pointer)
+        return place is not None and (place.name or "").lstrip("_") in _HELPERS
 
     def _owner(self, address: int) -> Module | UnloadedModule | None:
         module = self._target.module_at(address)

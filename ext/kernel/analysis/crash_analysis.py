@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Optional, Sequence, Tuple
 
+    from dumpkit.kernel.analysis.hardware_error import HardwareError
     from dumpkit.kernel.pool.allocation import PoolAllocation
 
     Allocations = Tuple[Optional[PoolAllocation], Optional[PoolAllocation]]
@@ -71,6 +72,10 @@ class CrashAnalysis(Record):
     thread: Optional[ThreadSubject]
     request: Optional[RequestSubject]
     subject: Optional[ProcessSubject]
+    #: A text that an argument points to, which says more.
+    message: Optional[str]
+    #: What the hardware reported, where the bugcheck is about that.
+    hardware: Optional[HardwareError]
     #: The NTSTATUS of the exception or of the argument that holds one.
     status: Optional[int]
     culprit: Culprit
@@ -116,6 +121,10 @@ class CrashAnalyzer:
         subject = subjects.process()
         concerned = subject.name if subject is not None else process
         bucket = failure_bucket(bugcheck, self._parameters, culprit, access, concerned, paged_code)
+        hardware = self._hardware()
+        if hardware is not None and hardware.culprit is not None:
+            culprit = hardware.culprit
+            bucket = hardware.bucket(bugcheck.code, self._parameters[0]) or bucket
         bucket_hash = failure_hash(bucket)
         system = SystemKeys(target, evidence)
         attributes = target.dump_attributes
@@ -143,6 +152,8 @@ class CrashAnalyzer:
             subjects.thread(),
             subjects.request(),
             subject,
+            subjects.message(),
+            hardware,
             self._status(finder.record[1] if finder.record is not None else None),
             culprit,
             bucket,
@@ -214,6 +225,13 @@ class CrashAnalyzer:
         if found.block is not None:
             self._evidence.note("allocation", "; ".join(found.evidence) or f"pool of {address:016x}")
         return found, before if before is not None and before.block is not None else None
+
+    def _hardware(self) -> Optional[HardwareError]:
+        if not self._bugcheck.rule("errrec") and not self._bugcheck.rule("mca"):
+            return None
+        from dumpkit.kernel.analysis.hardware_error import hardware_error
+
+        return hardware_error(self._target, self._bugcheck, self._parameters, self._evidence)
 
     def _status(self, record: Optional[ExceptionRecord]) -> Optional[int]:
         if record is not None:

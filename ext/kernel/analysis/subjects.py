@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from typing import List, Optional, Sequence
 
 
+#: Bytes of a text that says more.
+_LONGEST_MESSAGE = 0x200
+
+
 class ThreadSubject(Record):
     """A thread that a bugcheck names; what cannot be read is None."""
 
@@ -126,6 +130,17 @@ class Subjects:
             return None
         self._evidence.note("subject", f"EPROCESS {address:016x}, the bugcheck's argument")
         return ProcessSubject(address, name)
+
+    def message(self) -> Optional[str]:
+        """The text that an argument points to; None where the bugcheck has none, or it cannot be read."""
+        for (number,) in self._bugcheck.rule("message"):
+            address = self._parameters[int(number) - 1]
+            text = self._target.memory.read_prefix(address, _LONGEST_MESSAGE).partition(b"\0")[0]
+            if text and text.isascii() and text.decode("ascii").isprintable():
+                self._evidence.note("message", f"the text at {address:016x}, argument {number}")
+                return text.decode("ascii")
+            self._evidence.lack("message", f"no text is at {address:016x}, argument {number}")
+        return None
 
     def driver_of_device(self) -> Optional[int]:
         """The virtual address of the driver object of the device that the bugcheck names, or None."""

@@ -82,6 +82,23 @@ def _section(title: str) -> Dict[str, str]:
     return keys
 
 
+def _subtype(code: int, value: int) -> Dict[str, str]:
+    """The keys of a code's section for a value: its own, or that of a range that the value lies in."""
+    found = _section(f"{code:x}:{value:x}")
+    if found:
+        return found
+    prefix = f"\n[{code:x}:"
+    text = _file("descriptions.txt")
+    start = text.find(prefix)
+    while start >= 0:
+        title = text[start + 2 : text.index("]", start)]
+        first, _, last = title.partition(":")[2].partition("-")
+        if last and int(first, 16) <= value <= int(last, 16):
+            return _section(title)
+        start = text.find(prefix, start + 1)
+    return {}
+
+
 def describe(code: int, parameters: Sequence[int]) -> Bugcheck:
     """What is known of a bugcheck with these four arguments; `code` may carry the triage flag."""
     bare = bare_code(code)
@@ -89,7 +106,7 @@ def describe(code: int, parameters: Sequence[int]) -> Bugcheck:
     text = keys.pop("text", "")
     chooser = keys.pop("subtype", None)
     if chooser is not None:
-        special = _section(f"{bare:x}:{parameters[int(chooser) - 1] & 0xFFFF_FFFF:x}")
+        special = _subtype(bare, parameters[int(chooser) - 1] & 0xFFFF_FFFF)
         text += "\n" + special.pop("text") if "text" in special else ""
         keys.update(special)
     labels = [keys.pop(str(number), None) for number in range(1, 5)]
