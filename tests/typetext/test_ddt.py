@@ -10,7 +10,7 @@ from dumpkit.typetext.request import parse
 from dumpkit.typetext.values import Reader, Value
 
 from tests.flat_memory import FlatMemory
-from tests.typeformat import lab
+from tests.typetext import lab
 
 BASE = 0x1000
 THING = lab.struct(

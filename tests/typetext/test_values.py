@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.flat_memory import FlatMemory
-from tests.typeformat import lab
+from tests.typetext import lab
 
 
 def reader(data: bytes, address: int = 0x1000) -> Reader:

@@ -8,7 +8,7 @@ from dumpkit.typetext.dump import TypeDump
 from dumpkit.typetext.request import parse
 from dumpkit.typetext.values import Value
 
-from tests.typeformat import lab
+from tests.typetext import lab
 
 SAID = lab.engine_text()
 
