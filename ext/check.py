@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dumpkit.calls import read_call, usage
 from dumpkit.dump import open_dump
 from dumpkit.dump.check import DumpCheck, check_dump
 from dumpkit.errors import CommandError, DumpkitError
@@ -11,8 +12,6 @@ from dumpkit.output import Hex, Line, Output, Span, data
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Iterator, List, Sequence
-
-USAGE = "dumpkit check FILE... [--json]"
 
 #: Exit statuses: something is damaged or missing; a file is no dump that can be read.
 DAMAGED, UNUSABLE = 1, 2
@@ -51,11 +50,10 @@ def _check_data(found: DumpCheck) -> Dict[str, object]:
 
 def main(words: Sequence[str], output: Output) -> int:
     """The call `dumpkit check FILE... [--json]`; the exit status. Raises CommandError with the usage."""
-    unknown = [word for word in words if word.startswith("-") and word != "--json"]
-    files = [word for word in words if not word.startswith("-")]
-    if unknown or not files:
-        raise CommandError(f"unknown option {unknown[0]}" if unknown else "the path of a dump is missing", USAGE)
-    return run_check(files, output, "--json" in words)
+    values, files = read_call("check", words)
+    if not files:
+        raise CommandError("the path of a dump is missing", usage("check"))
+    return run_check(files, output, "json" in values)
 
 
 def run_check(files: Sequence[str], output: Output, as_data: bool) -> int:

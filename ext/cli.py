@@ -7,7 +7,7 @@ from os import devnull
 
 from dumpkit import __version__
 from dumpkit.errors import DumpkitError, ExpressionError, UnwritableError
-from dumpkit.options import FIRST_WORDS, Options, help_text, read_options
+from dumpkit.options import Options, help_text, read_options
 from dumpkit.output import Output, printable
 from dumpkit.session import Session
 
@@ -118,14 +118,22 @@ def _subcommand(words: Sequence[str]) -> Optional[int]:
     module = SUBCOMMANDS.get(words[0]) if words else None
     if module is None:
         return None
+    if any(word in ("-h", "--help") for word in words):
+        from dumpkit.calls import call_help
+
+        return _show(call_help(words[0]))
     from importlib import import_module
 
-    call = import_module(module)
-    if any(word in ("-h", "--help") for word in words):
-        sys.stdout.write(f"usage: {call.USAGE}\n{FIRST_WORDS[words[0]]}\n")
-        return 0
-    status: int = call.main(words[1:], Output(sys.stdout))
+    status: int = import_module(module).main(words[1:], Output(sys.stdout))
     return status
+
+
+def _show(text: str) -> int:
+    """Write a text that is no command's; the exit status."""
+    output = Output(sys.stdout)
+    output.lines(text.splitlines())
+    output.flush()
+    return 0
 
 
 def _alone(line: str) -> int:
@@ -145,8 +153,7 @@ def _run(words: List[str]) -> int:
             return status
         options = read_options(words)
         if options.help or options.version:
-            sys.stdout.write(help_text() if options.help else f"dumpkit {__version__}\n")
-            return 0
+            return _show(help_text() if options.help else f"dumpkit {__version__}\n")
         session = open_session(options)
         if options.script is None and options.commands is None and sys.stdin.isatty():
             from dumpkit.repl import Repl
@@ -181,7 +188,8 @@ def _run_piped(session: Session) -> int:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The console script; returns the exit status."""
-    # A process may be started without standard streams (`>&-`); what it says then goes nowhere.
+    # A process may be started without standard streams (`>&-`); what it says then goes nowhere, and it is told nothing.
+    sys.stdin = sys.stdin or open(devnull)  # noqa: SIM115
     sys.stdout = sys.stdout or open(devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

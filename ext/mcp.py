@@ -14,14 +14,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from dumpkit import __version__
+from dumpkit.calls import read_call, usage
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.library import Answer, Dump, open_dump
 
 if TYPE_CHECKING:
     from dumpkit.output import Output
     from mcp.server.mcpserver import MCPServer
-
-USAGE = "dumpkit mcp [-y PATH] [--offline]"
 
 #: Commands that write files, run files, or end a session.
 REFUSED = frozenset((".logopen", ".logappend", ".logclose", "$$><", "$$>a<", "$<", "q"))
@@ -154,16 +153,8 @@ def command_list(name: Optional[str] = None) -> List[Dict[str, str]]:
 
 def main(words: Sequence[str], output: Output) -> int:
     """The call `dumpkit mcp [-y PATH] [--offline]`; the exit status. Raises CommandError."""
-    symbols: Optional[str] = None
-    offline = False
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
-        if word in ("-y", "--symbols") and waiting:
-            symbols = waiting.pop(0)
-        elif word == "--offline":
-            offline = True
-        else:
-            raise CommandError(f"dumpkit mcp: {word} is unknown, or lacks its value", USAGE)
-    make_server(symbols, offline).run("stdio")
+    values, others = read_call("mcp", words)
+    if others:
+        raise CommandError(f"dumpkit mcp takes no {others[0]}: its client names the dumps", usage("mcp"))
+    make_server(values.get("symbols"), values.get("offline", False)).run("stdio")
     return 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 
-class _Option(Record):
+class Option(Record):
     """An option: its spellings, the field it sets, the name of its value ("" for a switch), and its help."""
 
     flags: Tuple[str, ...]
@@ -24,18 +24,18 @@ class _Option(Record):
 
 #: Every option, as `--help` lists them.
 OPTIONS = (
-    _Option(("-c",), "commands", "COMMANDS", "run these commands (`;` between them) and end"),
-    _Option(("-f",), "script", "SCRIPT", "run a command file, found here or beside the dump"),
-    _Option(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH"),
-    _Option(("--offline",), "offline", "", "ask no symbol server, whatever the symbol path says"),
-    _Option(("--json",), "json", "", "write every command's result as a JSON object in one line"),
-    _Option(("--keep-going",), "keep_going", "", "go on behind a command that failed"),
-    _Option(("--no-echo",), "no_echo", "", "do not show prompt and command before their output (-f)"),
-    _Option(("--log",), "log", "FILE", "write what is shown to a file, too"),
-    _Option(("--time-zone",), "time_zone", "ZONE", "local (the default), utc, or hours east of UTC: -8, +5:30"),
-    _Option(("--no-color", "--no-colour"), "plain", "", "no colours"),
-    _Option(("-h", "--help"), "help", "", "show this"),
-    _Option(("--version",), "version", "", "show dumpkit's version"),
+    Option(("-c",), "commands", "COMMANDS", "run these commands (`;` between them) and end"),
+    Option(("-f",), "script", "SCRIPT", "run a command file, found here or beside the dump"),
+    Option(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH"),
+    Option(("--offline",), "offline", "", "ask no symbol server, whatever the symbol path says"),
+    Option(("--json",), "json", "", "write every command's result as a JSON object in one line"),
+    Option(("--keep-going",), "keep_going", "", "go on behind a command that failed"),
+    Option(("--no-echo",), "no_echo", "", "do not show prompt and command before their output (-f)"),
+    Option(("--log",), "log", "FILE", "write what is shown to a file, too"),
+    Option(("--time-zone",), "time_zone", "ZONE", "local (the default), utc, or hours east of UTC: -8, +5:30"),
+    Option(("--no-color", "--no-colour"), "plain", "", "no colours"),
+    Option(("-h", "--help"), "help", "", "show this"),
+    Option(("--version",), "version", "", "show dumpkit's version"),
 )
 
 #: First words that are no dump, and what they do.
@@ -87,43 +87,71 @@ class Options(Record):
     version: bool = False
 
 
+def option_lines(options: Sequence[Option], others: Sequence[Tuple[str, str]] = ()) -> List[str]:
+    """A line of help for each option, behind those of other words."""
+    rows = [*others, *((f"{', '.join(option.flags)} {option.value}".rstrip(), option.help) for option in options)]
+    width = max(len(left) for left, _ in rows)
+    return [f"  {left:<{width}}  {right}" for left, right in rows]
+
+
 def help_text() -> str:
     """What `dumpkit --help` shows."""
-    rows = [(f"{', '.join(option.flags)} {option.value}".rstrip(), option.help) for option in OPTIONS]
-    width = max(len(left) for left, _ in rows)
     lines = [f"usage: {USAGE}", "", "WinDbg's kernel crash-dump commands, without WinDbg.", ""]
-    lines.append(f"  {'FILE':<{width}}  a kernel dump, or a folder that holds one")
-    lines += [f"  {left:<{width}}  {right}" for left, right in rows]
+    lines += option_lines(OPTIONS, [("FILE", "a kernel dump, or a folder that holds one")])
+    width = max(len(name) for name in FIRST_WORDS)
     lines += ["", "instead of a FILE:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in FIRST_WORDS.items()]
     return "\n".join(lines) + "\n" + _EXAMPLES
 
 
-def read_options(words: Sequence[str]) -> Options:
-    """The options of a command line. Raises CommandError, with the usage, for words that do not fit."""
-    by_flag = {flag: option for option in OPTIONS for flag in option.flags}
+def read_words(words: Sequence[str], options: Sequence[Option], usage: str) -> Tuple[Dict[str, Any], List[str]]:
+    """The values of options by their fields, and the other words; behind `--`, every word is one of these.
+
+    Raises CommandError, with the usage, for words that do not fit.
+    """
+    by_flag = {flag: option for option in options for flag in option.flags}
     values: Dict[str, Any] = {}
-    files: List[str] = []
+    others: List[str] = []
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
+        if word == "--":
+            return values, others + waiting
         flag, is_joined, joined = word.partition("=") if word.startswith("--") else (word, "", "")
         option = by_flag.get(flag)
         if option is not None and not option.value and not is_joined:
             values[option.field] = True
         elif option is not None and option.value:
             if not is_joined and not waiting:
-                raise CommandError(f"{flag} needs its {option.value} behind it", USAGE)
+                raise CommandError(f"{flag} needs its {option.value} behind it", usage)
             values[option.field] = joined if is_joined else waiting.pop(0)
         elif word.startswith("-") and word != "-":
-            raise CommandError(f"unknown option {word} (dumpkit --help lists them)", USAGE)
+            raise CommandError(f"unknown option {word} (--help lists them)", usage)
         else:
-            files.append(word)
+            others.append(word)
+    return values, others
+
+
+def read_options(words: Sequence[str]) -> Options:
+    """The options of a command line. Raises CommandError, with the usage, for words that do not fit."""
+    values, files = read_words(words, OPTIONS, USAGE)
     if values.get("help") or values.get("version"):
         return Options(**values)
     if values.get("commands") is not None and values.get("script") is not None:
         raise CommandError("-c and -f exclude each other; a script can run a line, and `$$><` a script", USAGE)
     if len(files) != 1:
-        problem = f"one dump at a time: {', '.join(files)}" if files else "the path of a dump is missing"
-        raise CommandError(problem, USAGE)
+        raise CommandError(_not_one(files), USAGE)
     return Options(dump=files[0], **values)
+
+
+def _not_one(files: Sequence[str]) -> str:
+    """What is wrong with no dump, or with several."""
+    if not files:
+        return "the path of a dump is missing"
+    from difflib import get_close_matches
+    from os.path import exists
+
+    near = get_close_matches(files[0].lower(), FIRST_WORDS, 1)
+    if near and not exists(files[0]):
+        return f"there is no dump {files[0]}; is `dumpkit {near[0]}` meant?"
+    return f"one dump at a time: {', '.join(files)} (commands stand behind -c; `dumpkit triage` takes many dumps)"

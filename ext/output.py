@@ -166,8 +166,16 @@ class Output:
         except OSError as error:
             raise UnwritableError(f"Cannot write output: {error.strerror or error}") from error
 
+    def _to_end(self, lines: Sequence[Line]) -> Optional[int]:
+        """Where the text of some lines is cut: before the line end of an unfinished one."""
+        if lines:
+            self.is_within_line = type(lines[-1]) is Unfinished
+        return -1 if self.is_within_line and lines else None
+
     def flush(self) -> None:
-        """Let everything written so far be seen."""
+        """Let everything written so far be seen, an unfinished line ended."""
+        if self.is_within_line:
+            self._write(("",))
         self.stream.flush()
         if self.log is not None:
             self.log.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from dumpkit.calls import read_call, usage
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.launchers import GLUED, MARK, PREFIX, launcher_names, launcher_text
 from dumpkit.named_tuple import NamedTuple
@@ -14,18 +15,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
-USAGE = "dumpkit windbg-setup [--folder FOLDER] [--remove | --aliases [all]]"
-
 #: Modules of dumpkit.commands whose commands are the engine's own: WinDbg has them without `!`.
 _ENGINE_MODULES = frozenset(
     "bugcheck display dt formats help ln modules processors registers session stack unassemble vertarget x".split()
 )
 #: Extension commands that come with WinDbg. An alias would hide them.
 _WINDBG_HAS = frozenset(
-    "analyze blackboxbsd dbgprint ddstack devnode devobj devstack dpcs drvobj error exchange fileobj filelock handle"
-    " idt irp irpfind irql lm locks memusage obja object pcr pfn pool poolfind poolused poolval prcb process"
-    " processfields pte pte2va qlocks ready reg running stacks sym sysinfo sysptes thread time timer token tz usage vad"
-    " verifier vm vtop wdfkd whea".split()
+    "analyze apc blackboxbsd cpuinfo dbgprint ddstack devnode devobj devstack dpcs drvobj error exchange"
+    " filelock fileobj handle idt irp irpfind irql lm locks memusage obja object pcr peb pfn pool poolfind"
+    " poolused poolval prcb process processfields pte pte2va qlocks ready reg running stacks sym sysinfo sysptes"
+    " teb thread time timer token tz usage ustr vad verifier vm vtop wdfkd whea".split()
 )
 
 
@@ -45,7 +44,7 @@ def main(words: Sequence[str], output: Output, platform: str = sys.platform) -> 
             output.line(line)
         return 0
     if options.folder is None and platform != "win32":
-        raise CommandError("windbg-setup is for Windows, where WinDbg runs", USAGE)
+        raise CommandError("windbg-setup is for Windows, where WinDbg runs", usage("windbg-setup"))
     folder = options.folder if options.folder is not None else scripts_folder(os.environ)
     if options.remove:
         removed = remove_launchers(folder)
@@ -69,19 +68,12 @@ class _Options(NamedTuple):
 
 
 def _options(words: Sequence[str]) -> _Options:
-    options = _Options()
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word == "--folder" and rest:
-            options = options._replace(folder=rest.pop(0))
-        elif word == "--remove":
-            options = options._replace(remove=True)
-        elif word == "--aliases":
-            options = options._replace(aliases=rest.pop(0) if rest[:1] == ["all"] else "own")
-        else:
-            raise CommandError(f"windbg-setup: unknown option {word}", USAGE)
-    return options
+    values, others = read_call("windbg-setup", words)
+    takes_over = others == ["all"] and "aliases" in values
+    if others and not takes_over:
+        raise CommandError(f"windbg-setup: nothing is known of {others[0]}", usage("windbg-setup"))
+    aliases = ("all" if takes_over else "own") if "aliases" in values else ""
+    return _Options(values.get("folder"), "remove" in values, aliases)
 
 
 # --- The files ---------------------------------------------------------------

@@ -80,6 +80,8 @@ def test_a_folder_with_one_dump_is_that_dump(dump: str) -> None:
         ([], "the path of a dump is missing"),
         (["nowhere.dmp", "-c", "r"], "nowhere.dmp"),
         (["a.dmp", "b.dmp"], "one dump at a time"),
+        (["a.dmp", "k"], "commands stand behind -c"),
+        (["trige", "x"], "there is no dump trige; is `dumpkit triage` meant?"),
         (["a.dmp", "--nonsense"], "unknown option --nonsense"),
         (["a.dmp", "-c"], "-c needs its COMMANDS"),
         (["a.dmp", "--time-zone", "Mars", "-c", "q"], "a.dmp"),
@@ -99,6 +101,28 @@ def test_help_and_version_need_no_dump() -> None:
     assert "vertarget" in dumpkit("help").stdout
     assert dumpkit("help", "lm").stdout.startswith("lm [QUERY]")
     assert dumpkit("help", "nosuch").returncode == 1
+
+
+def test_words_behind_two_dashes_are_no_options(tmp_path: Path) -> None:
+    done = dumpkit("check", "--", "--json")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (2, "--json")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [["--help"], ["help"], ["DUMP", "-c", "r"], ["check", "DUMP"], ["triage", "--help"]])
+def test_a_full_disk_is_one_line(words: list, dump: str) -> None:
+    command = [sys.executable, "-m", "dumpkit", *(dump if word == "DUMP" else word for word in words)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert done.stderr == "Cannot write output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes a stream")
+def test_a_process_without_standard_input_has_no_commands(dump: str) -> None:
+    command = ["sh", "-c", '"$0" -m dumpkit "$1" <&-', sys.executable, dump]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_log_on_the_command_line_gets_errors_too(dump: str, tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import List
 
 import pytest
+from dumpkit.calls import CALLS
 from dumpkit.cli import SUBCOMMANDS
 from dumpkit.completion import bash, fish, zsh
 from dumpkit.options import FIRST_WORDS
@@ -36,6 +38,8 @@ def test_bash_completes_words_options_commands_and_files(tmp_path: Path, monkeyp
     assert complete_in_bash("MEMORY.DMP", "-c", "verta") == ["vertarget"]
     assert complete_in_bash("help", "irqlc") == ["irqlcheck"]
     assert complete_in_bash("completion", "f") == ["fish"]
+    assert complete_in_bash("triage", "--j") == ["--json", "--jobs"]
+    assert complete_in_bash("triage", "--time") == []
 
 
 @pytest.mark.parametrize(("shell", "script"), [("bash", bash), ("zsh", zsh), ("fish", fish)])
@@ -58,4 +62,45 @@ def test_every_first_word_answers_help_with_its_usage(word: str) -> None:
     done = dumpkit(word, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: dumpkit {word}")
-    assert done.stdout.endswith(f"{FIRST_WORDS[word]}\n")
+    assert FIRST_WORDS[word] in done.stdout.splitlines()
+    assert all(flag in done.stdout for option in CALLS[word].options for flag in option.flags)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_words_options_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dumpkit.fish").write_text(fish())
+
+    def complete(line: str) -> List[str]:
+        code = f"source dumpkit.fish; complete -C '{line}'"
+        done = subprocess.run(["fish", "-c", code], capture_output=True, text=True, check=True)
+        return sorted(each.split("\t")[0] for each in done.stdout.splitlines())
+
+    assert complete("dumpkit tri") == ["triage"]
+    assert complete("dumpkit triage --j") == ["--jobs", "--json"]
+    assert complete("dumpkit M.DMP --ti") == ["--time-zone"]
+    assert complete("dumpkit M.DMP -c verta") == ["vertarget"]
+    assert complete("dumpkit help irqlc") == ["irqlcheck"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None or sys.platform == "win32", reason="zsh is not installed")
+def test_zsh_completes_words_options_and_commands(tmp_path: Path) -> None:
+    from tests.terminals import Terminal
+
+    (tmp_path / "_dumpkit").write_text(zsh())
+    with Terminal(["zsh", "-f"], {"HOME": str(tmp_path)}) as shell:
+        shell.type(f"cd {tmp_path}; fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u; echo rea''dy\r")
+        shell.expect("ready")
+        for typed, completed in (
+            ("dumpkit tri", "dumpkit triage"),
+            ("dumpkit triage --ht", "dumpkit triage --html"),
+            ("dumpkit help irqlc", "dumpkit help irqlcheck"),
+            ("dumpkit completion f", "dumpkit completion fish"),
+            ("dumpkit M.DMP --time", "dumpkit M.DMP --time-zone"),
+            ("dumpkit M.DMP -c verta", "dumpkit M.DMP -c vertarget"),
+        ):
+            shell.type(f"{typed}\t")
+            shell.expect(completed[len(typed) :])
+            # Ctrl+U: the line is empty again.
+            shell.type("\x15")

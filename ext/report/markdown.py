@@ -47,8 +47,12 @@ def _lines(facts: ReportFacts) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(f"\\{each}" if each in "\\`*_[]<>|#" else each for each in text)
+    """Text that Markdown shows as it is. An underscore within a word is nothing else there, and reads better so."""
+    pieces = []
+    for at, each in enumerate(text):
+        is_within = each == "_" and text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum()
+        pieces.append(f"\\{each}" if each in "\\`*_[]<>|#" and not is_within else each)
+    return "".join(pieces)
 
 
 def _block(title: str, lines: Sequence[str]) -> Iterator[str]:

@@ -48,7 +48,7 @@ def memory_map(target: Target) -> Optional[MemoryMap]:
         pieces = [(first << PAGE_SHIFT, end << PAGE_SHIFT) for first, end in zip(runs.starts, runs.ends)]
         return _physical(pieces)
     if isinstance(target, TriageTarget):
-        return _virtual(target, [(extent.start, extent.end) for extent in target.memory.extents_in_order])
+        return _virtual(target, [(start, end) for start, end, _ in target.memory.extents_in_order])
     return None
 
 

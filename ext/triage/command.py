@@ -6,6 +6,7 @@ import os
 import sys
 from json import dumps
 
+from dumpkit.calls import read_call, read_number, usage
 from dumpkit.errors import CommandError
 from dumpkit.output import Output
 from dumpkit.record import Record
@@ -18,22 +19,10 @@ from dumpkit.triage.workers import Settings, rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
-
-USAGE = "dumpkit triage PATH... [--json] [--html FILE] [-y PATH] [--offline] [-j JOBS] [--limit SECONDS] [--again]"
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 #: Exit statuses: some dump could not be read; there is none.
 BAD, NOTHING = 1, 2
-
-_VALUES = {
-    "--html": "html",
-    "-y": "symbols",
-    "--symbols": "symbols",
-    "-j": "jobs",
-    "--jobs": "jobs",
-    "--limit": "limit",
-}
-_SWITCHES = {"--json": "json", "--offline": "offline", "--again": "again"}
 
 
 class TriageOptions(Record):
@@ -52,38 +41,12 @@ class TriageOptions(Record):
 
 def read_triage_options(words: Sequence[str]) -> TriageOptions:
     """The options of a call. Raises CommandError with the usage."""
-    values: Dict[str, Any] = {}
-    paths: List[str] = []
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
-        if word in _SWITCHES:
-            values[_SWITCHES[word]] = True
-        elif word in _VALUES:
-            if not waiting:
-                raise CommandError(f"{word} needs a value behind it", USAGE)
-            values[_VALUES[word]] = _number(word, waiting.pop(0))
-        elif word.startswith("-") and word != "-":
-            raise CommandError(f"unknown option {word}", USAGE)
-        else:
-            paths.append(word)
+    values, paths = read_call("triage", words)
     if not paths:
-        raise CommandError("the path of a dump, a folder or an archive is missing", USAGE)
+        raise CommandError("the path of a dump, a folder or an archive is missing", usage("triage"))
+    values["jobs"] = int(read_number(values, "jobs", "-j", "triage", 0))
+    values["limit"] = read_number(values, "limit", "--limit", "triage", TriageOptions.limit)
     return TriageOptions(tuple(paths), **values)
-
-
-def _number(word: str, text: str) -> Any:
-    kinds: Dict[str, type] = {"-j": int, "--jobs": int, "--limit": float}
-    kind = kinds.get(word)
-    if kind is None:
-        return text
-    try:
-        value = kind(text)
-    except ValueError:
-        value = 0
-    if value <= 0:
-        raise CommandError(f"{word} needs a number above 0, not {text}", USAGE)
-    return value
 
 
 def triaged(sources: Sequence[Source], options: TriageOptions) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from dumpkit.errors import CommandError, UnwritableError
 from dumpkit.library import open_dump
 from dumpkit.output import Output
-from dumpkit.report.command import main, write_report
+from dumpkit.report.command import check_target, main, write_report
 from dumpkit.report.page import Markup, element, joined
 
 from tests.running import dumpkit
@@ -107,8 +108,8 @@ def test_markdown_has_the_same_verdict(tmp_path: Path) -> None:
     path = tmp_path / "out.md"
     write_report(str(EXAMPLES / "fast-mutex-irql"), str(path))
     text = path.read_text(encoding="utf-8")
-    assert text.startswith("# DRIVER\\_IRQL\\_NOT\\_LESS\\_OR\\_EQUAL (d1)\n")
-    assert "* TestDriver called nt!ZwCreateFile at DISPATCH\\_LEVEL, which needs PASSIVE\\_LEVEL." in text
+    assert text.startswith("# DRIVER_IRQL_NOT_LESS_OR_EQUAL (d1)\n")
+    assert "* TestDriver called nt!ZwCreateFile at DISPATCH_LEVEL, which needs PASSIVE_LEVEL." in text
     assert text.count("```") % 2 == 0
     assert "Key  : Analysis" not in text
 
@@ -128,7 +129,8 @@ def test_every_real_dump_has_a_report_that_says_what_is_missing(path: Path, tmp_
     [
         ([], "one dump's path is needed"),
         (["a.dmp"], "the path of the report (-o) is missing"),
-        (["a.dmp", "-o"], "-o needs a path behind it"),
+        (["a.dmp", "-o"], "-o needs its FILE behind it"),
+        (["a.dmp", "-o", "out.txt"], "out.txt ends in none of .html, .htm, .md, .markdown"),
         (["a.dmp", "--loud", "-o", "x"], "unknown option --loud"),
     ],
 )
@@ -144,6 +146,23 @@ def test_a_report_is_not_written_over_a_dump_nor_where_there_is_no_folder(tmp_pa
         write_report(str(dump), str(dump))
     with pytest.raises(UnwritableError, match="there is no folder"):
         write_report(str(dump), str(tmp_path / "no" / "out.html"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_page_takes_the_place_of_no_device_pipe_or_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.html")
+    (tmp_path / "folder.html").mkdir()
+    for name in ("pipe.html", "folder.html"):
+        with pytest.raises(UnwritableError, match="it is a folder, a device or a pipe"):
+            check_target(str(tmp_path / name))
+    with pytest.raises(UnwritableError, match="it is a folder, a device or a pipe"):
+        check_target(os.devnull)
+
+
+def test_a_report_can_be_shown_as_markdown() -> None:
+    done = dumpkit("report", str(EXAMPLES / "pool-0x13a"), "-o", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("# KERNEL_MODE_HEAP_CORRUPTION (13a)\n")
 
 
 def test_the_command_line_writes_a_report_and_says_where(tmp_path: Path) -> None:

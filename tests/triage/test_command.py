@@ -121,7 +121,8 @@ def test_a_dump_that_kills_its_process_costs_its_own_row_only(
         ([], "the path of a dump, a folder or an archive is missing"),
         (["--json", "--what", "x"], "unknown option --what"),
         (["x", "-j", "none"], "-j needs a number above 0, not none"),
-        (["x", "--html"], "--html needs a value behind it"),
+        (["x", "--limit=inf"], "--limit needs a number above 0, not inf"),
+        (["x", "--html"], "--html needs its FILE behind it"),
     ],
 )
 def test_a_wrong_call_says_what_and_how(words: List[str], said: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator, List
 
+from dumpkit.calls import usage
 from dumpkit.launchers import WORDS
 from dumpkit.registry import CATEGORIES, Command
-from dumpkit.windbg_setup import USAGE, all_names
+from dumpkit.windbg_setup import all_names
 
 from tests.running import own_commands
 from tests.windbg.differences import DIFFERENCES
@@ -118,7 +119,7 @@ def _absent() -> Iterator[str]:
 
 def page() -> str:
     """The chapter."""
-    lines: List[str] = [_INTRODUCTION, *_names(), "", f"The whole of it: `{USAGE}`.", ""]
+    lines: List[str] = [_INTRODUCTION, *_names(), "", f"The whole of it: `{usage('windbg-setup')}`.", ""]
     for part in (_differences, _tables, _absent):
         lines += [*part(), ""]
     return "\n".join(lines).rstrip() + "\n"
