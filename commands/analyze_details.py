@@ -1,0 +1,54 @@
+"""What `analyze` says behind the closing rule of errors of the hardware."""
+
+from __future__ import annotations
+
+from dumpkit.output import Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from dumpkit.kernel.analysis.hardware_error import DeviceError, HardwareError, MachineCheck
+    from dumpkit.output import Line
+
+
+def hardware_lines(found: HardwareError) -> Iterator[Line]:
+    """Who reported the error, and what each part says of it."""
+    if found.record is not None:
+        link = Span(f"{found.record:016x}", "address", f"!errrec {found.record:x}")
+        grave = f", {found.severity.lower()}" if found.severity is not None else ""
+        yield ("Hardware: ", link, f" is the record of a {found.notified_by}{grave}")
+    if found.processor_error is not None:
+        place = f" {found.processor:x}" if found.processor is not None else ""
+        yield f"Hardware: processor{place}: {found.processor_error}"
+    for words in found.checks:
+        yield f"Hardware: processor check: {words}"
+    for check in found.machine_checks:
+        yield from _check_lines(check)
+    for device in found.devices:
+        yield from _device_lines(device)
+    for memory in found.memory:
+        place = ", ".join(f"{name.replace('_', ' ')} {number:x}" for name, number in memory.place.items())
+        where = f" at physical address {memory.physical_address:x}" if memory.physical_address is not None else ""
+        yield f"Hardware: memory{where}: {memory.error or 'an error of no known type'}{f' ({place})' if place else ''}"
+    if found.others:
+        yield f"Hardware: the record has beside this: {', '.join(found.others)}"
+
+
+def _check_lines(check: MachineCheck) -> Iterator[Line]:
+    status = check.status
+    numbers = (("processor", check.processor), ("bank", check.bank))
+    place = ", ".join(f"{name} {number:x}" for name, number in numbers if number is not None)
+    yield f"Hardware: machine check{f' of {place}' if place else ''}: {status.error} ({status.kind})"
+    yield f"          MCi_STATUS {status.value:016x}: {', '.join(status.flags) or 'not valid'}"
+    for name, value in (("MCi_ADDR", check.address), ("MCi_MISC", check.misc)):
+        if value is not None:
+            yield f"          {name} {value:016x}"
+
+
+def _device_lines(device: DeviceError) -> Iterator[Line]:
+    at = device.location
+    place = f"{at.segment:04x}:{at.bus:02x}:{at.device:02x}.{at.function:x}"
+    port = f"{device.port} " if device.port is not None else ""
+    errors = f": {', '.join(device.errors)}" if device.errors else ""
+    yield f"Hardware: {port}{place}, vendor {at.vendor_id:04x}, device {at.device_id:04x}{errors}"
