@@ -133,7 +133,7 @@ def parse_call(text: str) -> Call:
     command = find_command(name)
     if command is not None:
         return Call(command, rest.strip(), text)
-    raise CommandError(_unknown(name or text.split()[0]))
+    raise CommandError(_unknown(name or text.strip().partition(" ")[0]) if text.strip() else "a command is missing")
 
 
 def _unknown(name: str) -> str:

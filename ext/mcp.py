@@ -52,6 +52,7 @@ class Dumps:
         found = self._open.get(key)
         if found is None:
             found = open_dump(path, symbols=key[1], offline=self._offline)
+            found.session.is_confined = True
             self._open[key] = found
             if len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)[1].close()
@@ -131,24 +132,33 @@ def make_server(symbols: Optional[str] = None, offline: bool = False) -> MCPServ
     @server.tool()
     def commands(name: Optional[str] = None) -> List[Dict[str, str]]:
         """The commands there are, or the help of the one that is named."""
-        return command_list(name)
+        try:
+            return command_list(name)
+        except DumpkitError as error:
+            raise ToolError(str(error)) from error
 
     return server
 
 
 def command_list(name: Optional[str] = None) -> List[Dict[str, str]]:
-    """Synopsis and summary of every command that may be run; with the whole help text for the one named."""
+    """Synopsis and summary of every command that may be run; with the whole help text for the one named.
+
+    Raises CommandError where none has that name.
+    """
     from dumpkit.dispatcher import load_all
 
     found = [command for command in load_all().values() if command.name not in REFUSED]
     if name is None:
         return [{"usage": command.synopsis, "summary": command.summary} for command in found]
     wanted = name.lstrip("!").lower()
-    return [
+    named = [
         {"usage": command.synopsis, "summary": command.summary, "help": command.help}
         for command in found
-        if wanted in (known.lower() for known in (command.name, *command.aliases))
+        if wanted in (known.lower().lstrip("!") for known in (command.name, *command.aliases))
     ]
+    if not named:
+        raise CommandError(f"No such command: {name}")
+    return named
 
 
 def main(words: Sequence[str], output: Output) -> int:

@@ -50,6 +50,7 @@ def find_script(session: Session, path: str) -> Path:
 
 def read_script(session: Session, path: str, arguments: Optional[Sequence[str]] = None) -> List[str]:
     """The lines of a command file, `${$argN}` replaced where arguments are given."""
+    session.refuse_if_confined("run a file")
     found = find_script(session, path)
     try:
         if found.stat().st_size > _LARGEST:

@@ -35,6 +35,8 @@ class Session:
         self.json = False
         #: Whether a command file goes on behind a command that failed.
         self.keep_going = False
+        #: Whether no command may write a file or run one: whose commands they are is not known.
+        self.is_confined = False
         self._zone: Optional[Zone] = None
         #: Base of numbers without a prefix: 8, 10 or 16.
         self.radix = 16
@@ -219,8 +221,14 @@ class Session:
 
         return evaluate_prefix(text, self.scope)
 
+    def refuse_if_confined(self, deed: str) -> None:
+        """Raise CommandError where commands may neither write nor run files."""
+        if self.is_confined:
+            raise CommandError(f"no command may {deed} here: nothing is written and no file is run")
+
     def open_log(self, path: str, append: bool = False) -> None:
         """Write everything shown from now on to a file too; a log that is open is closed first."""
+        self.refuse_if_confined("write a log")
         try:
             if _is_dump(path):
                 raise CommandError(f"cannot open log file {path}: it is a dump, which a log would destroy")

@@ -69,6 +69,31 @@ def test_commands_that_write_or_run_files_are_refused(command: str) -> None:
         Dumps(None, True).ask(EXAMPLE, f"{command} file", None)
 
 
+@pytest.mark.parametrize(
+    "inner", [".logopen {file}", ".logappend {file}", "$$><{script}", "$$>a<{script} x", "$<{script}"]
+)
+@pytest.mark.parametrize("outer", ["grep -v x {inner}", "grep x grep x {inner}"])
+def test_commands_within_commands_write_and_run_no_file(outer: str, inner: str, tmp_path: Path) -> None:
+    script, file = tmp_path / "script.dk", tmp_path / "log.txt"
+    script.write_text(f".logopen {file}")
+    command = outer.format(inner=inner.format(file=file, script=script))
+    with pytest.raises(CommandError, match="nothing is written and no file is run"):
+        Dumps(None, True).ask(EXAMPLE, command, None)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("command", ["", " ", ";", "*"])
+def test_no_command_is_one_line(command: str) -> None:
+    with pytest.raises(CommandError):
+        Dumps(None, True).ask(EXAMPLE, command, None)
+
+
+def test_help_of_an_unknown_command_is_an_error() -> None:
+    with pytest.raises(CommandError, match="No such command: nothing"):
+        command_list("nothing")
+    assert command_list("!db") and command_list("!DI")
+
+
 def test_no_refused_command_is_listed() -> None:
     assert not REFUSED & {record["usage"].split()[0] for record in command_list()}
 
