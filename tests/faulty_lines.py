@@ -21,12 +21,21 @@ NOT_IN_EXAMPLES = frozenset(
         "whea",  # the table of the sources of errors is not there
         "poolused",  # the pool's tracker is not there
         "svcreg",  # no hive is in memory
+        "devnode",  # nor a tree of devices
+        "idt",  # nor an interrupt dispatch table
+        "pfn",  # nor the page frame database
+        "peb",  # nor user mode
+        "teb",
+        "token",  # and processes have no tokens
+        "vad",  # and no VADs
     )
 )
 
 #: What is put behind a command's name, besides nothing; {} stand for addresses of the dump.
 ARGUMENTS: Dict[str, List[str]] = {
+    "apc": ["thre {thread}", "proc {process}"],
     "analyze": ["-v", "-show"],
+    "devnode": ["0 1"],
     "devobj": ["{device}"],
     "devstack": ["{device}"],
     "drvobj": ["{driver}", "{driver} 7"],
@@ -44,9 +53,11 @@ ARGUMENTS: Dict[str, List[str]] = {
     "eresource": ["{thread}"],
     "grep": ["-A 2 running us -a", "-r -v ^K k"],
     "handle": ["0 3", "4"],
+    "idt": ["-a"],
     "imports": ["{module}", "-a {module}"],
     "irp": ["{irp}", "{irp} 1"],
     "irqlcheck": ["{thread}", "{module}"],
+    "irpfind": ["0 0 thread {thread}"],
     "k": ["b", "v", "n"],
     "lm": ["v", "v m {module}"],
     "ln": ["{rip}"],
@@ -67,13 +78,18 @@ ARGUMENTS: Dict[str, List[str]] = {
     "timer": ["{thread}"],
     "~": ["0s"],
     "p": ["{process}", "4"],
+    "pfn": ["{root}>>c"],
     "pool": ["{process}", "{thread} 2", "{stack}"],
     "process": ["{process} 7", "0 0", "0 7", "{process} 1f"],
     ".process": ["{process}", "/p {process}"],
     "pte": ["{stack}", "{process}"],
     "strings": ["-m {module}"],
+    "stacks": ["1", "2 nt"],
     "t": ["{thread}", "-a {thread}", "-c {thread}", "-i {thread}", "{waiting}", "-a {waiting}"],
     "tl": ["-t -mem -cpu", "-u -proc -s", "-sort thread System"],
+    "token": ["-n", "{thread}"],
+    "ustr": ["{thread}", "{driver}+38"],
+    "vad": ["{process}", "7ff00000"],
     "thread": ["{thread}", "{waiting}", "{waiting} 1f"],
     ".thread": ["{waiting}"],
     ".trap": ["{trap}"],

@@ -77,7 +77,23 @@ ORIGINS: Dict[str, Origin] = {
     "vm": Origin(KDEXTS, "flags 1 and 20, the text", "says which counts the dump does not hold"),
     "irql": Origin(KDEXTS, "the text", "every processor; -v; what else tells it where symbols are missing"),
     "irqlcheck": Origin(OWN, "", "the IRQL of every frame, and which call broke a contract of the DDI reference"),
-    "irp": Origin(KDEXTS, "the text, detail 1", "all IRPs of all threads without an address", "!irpfind's filters"),
+    "irp": Origin(KDEXTS, "the text, detail 1", "all IRPs of all threads without an address"),
+    "irpfind": Origin(
+        KDEXTS, "pool types, RESTART, every criterion", "says which finds nothing confirms", "session pool"
+    ),
+    "devnode": Origin(
+        KDEXTS, "the tree, flags 1, 10, 20, services", "problems' statuses", "resources (2, 4, 8), pending removals"
+    ),
+    "apc": Origin(KDEXTS, "all, proc, thre, one KAPC, the text", "normal routines"),
+    "idt": Origin(KDEXTS, "-a, a vector, shared interrupts, stacks", missing="all processors at once: ~Ns chooses"),
+    "vad": Origin(KDEXTS, "the tree, files, flag 1", "an address of user mode", "the load command for symbols"),
+    "pfn": Origin(KDEXTS, "the text", missing="the used entry count, which newer Windows do not keep"),
+    "cpuinfo": Origin(KDEXTS, "the text", missing="MSR 8B, which no dump holds"),
+    "stacks": Origin(KDEXTS, "0, 1, 2 and a text", "user mode's frames where the dump has them"),
+    "token": Origin(KDEXTS, "-n, the text", missing="security attributes, capabilities"),
+    "peb": Origin(EXT, "the text", "the 32-bit block of a 32-bit program"),
+    "teb": Origin(EXT, "the text"),
+    "ustr": Origin(KDEXTS, "the text", "refuses what is no string"),
     "devobj": Origin(KDEXTS, "by address or path, the text"),
     "devstack": Origin(KDEXTS, "the text"),
     "drvobj": Origin(KDEXTS, "by address or name, flags 1, 2, 4"),

@@ -113,6 +113,36 @@ MORE: Dict[str, Dict[str, str]] = {
         "_MMPAGING_FILE": """Size MaximumSize MinimumSize FreeSpace PeakUsage HighestPage PageFileName
             VirtualStorePagefile""",
     },
+    "session": {
+        **dict.fromkeys(
+            """_TOKEN_SOURCE _LUID _SEP_TOKEN_PRIVILEGES _SID_AND_ATTRIBUTES _MMVAD_SHORT _MMVAD _MMVAD_FLAGS
+            _MMVAD_FLAGS1 _SUBSECTION _MMPFNENTRY1 _MMPFNENTRY3 _KIDTENTRY64 _KINTERRUPT _EX_PARTITION _EX_WORK_QUEUE
+            _KPRIQUEUE _WORK_QUEUE_ITEM _EWOW64PROCESS _RTL_USER_PROCESS_PARAMETERS _CURDIR _PEB_LDR_DATA
+            _MM_DRIVER_VERIFIER_DATA _PNP_DEVNODE_STATE _RTL_AVL_TREE _RTL_BALANCED_NODE _CLIENT_ID _NT_TIB""".split(),
+            "",
+        ),
+        "_EPARTITION": "ExPartition",
+        "_TOKEN": """TokenSource TokenId AuthenticationId ParentTokenId ModifiedId Privileges SessionId
+            UserAndGroupCount RestrictedSidCount UserAndGroups RestrictedSids PrimaryGroup TokenType ImpersonationLevel
+            TokenFlags TokenInUse LogonSession OriginatingLogonSession""",
+        "_SEP_LOGON_SESSION_REFERENCES": "LogonId AccountName AuthorityName",
+        "_CONTROL_AREA": "Segment ListHead NumberOfSectionReferences u FilePointer",
+        "_SEGMENT": "ControlArea NumberOfCommittedPages",
+        "_KPRCB": WANTED["_KPRCB"] + " InterruptObject",
+        "_MMSECTION_FLAGS": "Image File PhysicalMemory",
+        "_MMPFN": "ListEntry PteAddress OriginalPte u1 u2 u3 u4",
+        "_MI_ACTIVE_PFN": "EntireField",
+        "_DEVICE_NODE": """Sibling Child Parent LastChild PhysicalDeviceObject InstancePath ServiceName PendingIrp State
+            PreviousState CompletionStatus Flags UserFlags Problem ProblemStatus""",
+        "_PEB": """InheritedAddressSpace ReadImageFileExecOptions BeingDebugged ImageBaseAddress Ldr ProcessParameters
+            SubSystemData ProcessHeap SessionId""",
+        "_PEB32": """InheritedAddressSpace ReadImageFileExecOptions BeingDebugged ImageBaseAddress Ldr
+            ProcessParameters SubSystemData ProcessHeap SessionId""",
+        "_TEB": """NtTib EnvironmentPointer ClientId ActiveRpcHandle ThreadLocalStoragePointer ProcessEnvironmentBlock
+            LastErrorValue LastStatusValue CountOfOwnedCriticalSections HardErrorMode""",
+        "_LDR_DATA_TABLE_ENTRY": """InLoadOrderLinks DllBase EntryPoint SizeOfImage FullDllName BaseDllName
+            TimeDateStamp""",
+    },
     "registry": {
         "_CMHIVE": "Hive HiveList KcbCacheTable KcbCacheTableSize FileFullPath FileUserName HiveRootPath",
         "_HHIVE": "Signature BaseBlock Storage",
