@@ -11,15 +11,15 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Tuple
+    from typing import Any, Dict, Mapping, Tuple
     from typing import NamedTuple as NamedTuple
 else:
-    from operator import itemgetter
     from types import CodeType, FunctionType
 
     try:
         from _collections import _tuplegetter
     except ImportError:
+        from operator import itemgetter
 
         def _tuplegetter(index, doc):
             return property(itemgetter(index), doc=doc)
@@ -28,33 +28,31 @@ else:
         """Makes a class with annotations a tuple's."""
 
         def __new__(meta, name, bases, namespace):
-            if not bases:
-                return super().__new__(meta, name, bases, namespace)
-            made = type(name, (tuple,), {**_METHODS, **namespace, "__slots__": ()})
-            fields = annotated_names(made)
+            fields = annotated_names(namespace)
             defaults = {field: namespace[field] for field in fields if field in namespace}
-            made._fields = made.__match_args__ = fields
-            made._field_defaults = defaults
-            made.__new__ = staticmethod(_constructor(made))
+            # All that the class has is handed to `type` at once: what is set afterwards costs as much again.
+            whole = {**_METHODS, **namespace}
             for index, field in enumerate(fields):
-                setattr(made, field, _tuplegetter(index, None))
-            return made
+                whole[field] = _tuplegetter(index, None)
+            whole["__slots__"] = ()
+            whole["__new__"] = _constructor(fields, defaults)
+            whole["_fields"] = whole["__match_args__"] = fields
+            whole["_field_defaults"] = defaults
+            return type(name, (tuple,), whole)
 
     #: Number of fields -> the code of a constructor that takes so many.
     _codes: Dict[int, CodeType] = {}
     _SCOPE = {"_new": tuple.__new__, "__builtins__": {}}
 
-    def _constructor(made):
+    def _constructor(fields, defaults):
         """A constructor that takes the fields in their order or by name."""
-        fields, defaults = made._fields, made._field_defaults
         code = _codes.get(len(fields))
         if code is None:
             names = "".join(f"_{number}, " for number in range(len(fields)))
             code = _codes[len(fields)] = eval(f"lambda _cls, {names}: _new(_cls, ({names}))", _SCOPE).__code__
         # Code that differs in names alone need not be compiled again.
         code = code.replace(co_name="__new__", co_varnames=("_cls", *fields))
-        made_defaults = tuple(defaults[field] for field in fields if field in defaults)
-        return FunctionType(code, _SCOPE, "__new__", made_defaults)
+        return FunctionType(code, _SCOPE, "__new__", tuple(defaults.values()))
 
     def _make(cls, values):
         """An object of the values in their order."""
@@ -83,22 +81,15 @@ else:
         "_asdict": _asdict,
     }
 
-    class _Base(metaclass=_Definition):
-        """What stands among the bases of a definition."""
-
-    class _NamedTuple:
-        def __mro_entries__(self, bases):
-            return (_Base,)
-
-    NamedTuple = _NamedTuple()
+    NamedTuple = type.__new__(_Definition, "NamedTuple", (), {})
 
 
-def annotated_names(cls: type) -> Tuple[str, ...]:
-    """The names that a class annotates itself, class variables left out."""
-    if sys.version_info >= (3, 14):
-        from annotationlib import Format, get_annotations
+def annotated_names(namespace: Mapping[str, Any]) -> Tuple[str, ...]:
+    """The names that a class annotates itself, by what it holds; class variables left out."""
+    found = namespace.get("__annotations__")
+    if found is None and sys.version_info >= (3, 14):
+        from annotationlib import Format, call_annotate_function, get_annotate_from_class_namespace
 
-        found: Dict[str, Any] = get_annotations(cls, format=Format.STRING)
-    else:
-        found = cls.__dict__.get("__annotations__", {})
-    return tuple(name for name, kind in found.items() if not str(kind).startswith("ClassVar"))
+        annotate = get_annotate_from_class_namespace(namespace)
+        found = call_annotate_function(annotate, Format.STRING) if annotate is not None else None
+    return tuple([name for name, kind in (found or {}).items() if not str(kind).startswith("ClassVar")])

@@ -46,7 +46,7 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         inherited = cls.__mro__[1]._fields if issubclass(cls.__mro__[1], Record) else ()
-        own = tuple(name for name in annotated_names(cls) if name not in inherited)
+        own = tuple([name for name in annotated_names(cls.__dict__) if name not in inherited])
         cls._fields = (*inherited, *own)
         cls._defaults = {**cls._defaults, **{name: cls.__dict__[name] for name in own if name in cls.__dict__}}
 

@@ -6,7 +6,7 @@ behind every 64-bit pointer. Decorations that dbgeng does not know (rvalue refer
 
 from __future__ import annotations
 
-import re
+from itertools import takewhile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,13 +22,14 @@ def shown_name(linkage: str) -> str:
 
     C names lose one leading underscore or dot, and their `@` with the number behind it (the bytes of arguments).
     """
-    first = linkage[:1]
-    if first == "?":
+    sign = linkage[:1]
+    if sign == "?":
         return undecorate(linkage) or linkage
-    if first in ("_", "."):
+    if sign in ("_", "."):
         linkage = linkage[2 if linkage.startswith("..") else 1 :]
     if "@" in linkage:
-        return re.sub(r"@\d.*", "", linkage, flags=re.DOTALL).replace("@", "")
+        first, *others = linkage.split("@")
+        return first + "".join(takewhile(lambda part: not part[:1].isdecimal(), others))
     return linkage
 
 

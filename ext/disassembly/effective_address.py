@@ -13,8 +13,6 @@ The rules are the engine's, found by running it on contexts made for the purpose
 
 from __future__ import annotations
 
-import re
-
 from dumpkit.disassembly import masm
 from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
 from dumpkit.errors import RegisterError
@@ -26,7 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Optional
 
-_OFFSET = r"\+0x[0-9a-f]+$"
 _BRANCH_COLUMN = 72
 _NOTE_COLUMN = 50
 
@@ -93,9 +90,15 @@ def _memory_note(
         content = int.from_bytes(data, "little")
         value = f"{content:0{2 * size}x}"
         known = symbols(content) if size == 8 and symbols is not None else None
-        if known and not re.search(_OFFSET, known):
+        if known and not _has_offset(known):
             value = f"{{{known} ({quoted(content)})}}"
     return f" {segment}{selector}:{quoted(address)}={value}"
+
+
+def _has_offset(known: str) -> bool:
+    """Whether a name is that of a place behind a symbol: nt!Name+0x10."""
+    _, plus, offset = known.rpartition("+0x")
+    return bool(plus) and not offset.strip("0123456789abcdef")
 
 
 _SILENT = ("lea", "nop", "invlpg", "prefetch", "clflush", "clwb", "xsave", "xrstor", "cldemote")

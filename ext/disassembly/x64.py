@@ -6,8 +6,6 @@ than built anew. Where the engine knows no name (AVX-512, CET), capstone's stand
 
 from __future__ import annotations
 
-import re
-
 from dumpkit.disassembly import masm
 from dumpkit.disassembly.capstone_library import Decoder
 from dumpkit.disassembly.instruction import Instruction, MemoryOperand, SymbolNames
@@ -27,9 +25,6 @@ _SMALLEST_NAMED = 0x10000
 
 #: Where user mode sees KUSER_SHARED_DATA (ntddk.h); the engine knows the page by name without symbols.
 _SHARED_USER_DATA = 0x7FFE0000
-
-#: Size word, segment, what stands in brackets, and what follows them (masks of AVX-512).
-_MEMORY = re.compile(r"(?:(?:(\w+) )?ptr )?(?:(\w\w):)?\[(.*)\](.*)")
 
 
 class X64Disassembler:
@@ -165,9 +160,8 @@ class _Spelling:
             return part
         if part[:1].isdigit() or part[:1] == "-":
             return self._immediate(name, int(part, 0), size)
-        match = _MEMORY.fullmatch(part)
-        if match:
-            return self._memory(name, match, parts)
+        if "[" in part:
+            return self._memory(name, part, parts)
         return "st" if part == "st(0)" else part
 
     def _immediate(self, name: str, value: int, size: int) -> str:
@@ -187,13 +181,16 @@ class _Spelling:
             known = f"SharedUserData+0x{offset:x}" if offset else "SharedUserData"
         return f"{known} ({quoted(value)})"
 
-    def _memory(self, name: str, match: re.Match[str], parts: List[str]) -> str:
-        word, segment, inner, rest = match.groups()
-        word = self._size_word(name, word or "", parts)
+    def _memory(self, name: str, part: str, parts: List[str]) -> str:
+        """An operand in memory: "qword ptr gs:[rax + 8] {k1}"; size, segment, and masks (AVX-512) may be missing."""
+        before, _, behind = part.partition("[")
+        inner, _, rest = behind.rpartition("]")
+        word, _, segment = before.rpartition("ptr ")
+        word = self._size_word(name, word.rstrip(), parts)
         operand, printed = self._address(inner)
-        self.memory.append(operand._replace(segment=segment or "", size=masm.SIZES.get(word, 0)))
+        self.memory.append(operand._replace(segment=segment.rstrip(":"), size=masm.SIZES.get(word, 0)))
         pointer = f"{word} ptr " if word else ""
-        return f"{pointer}{segment + ':' if segment else ''}{printed}{rest}"
+        return f"{pointer}{segment}{printed}{rest}"
 
     def _size_word(self, name: str, word: str, parts: List[str]) -> str:
         """The word before `ptr`."""

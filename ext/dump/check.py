@@ -70,7 +70,7 @@ def check_dump(target: DumpTarget) -> DumpCheck:
     if isinstance(target, TriageTarget):
         parts += _triage_parts(target)
         extents = target.memory.extents_in_order
-        size, pieces = sum(extent.end - extent.start for extent in extents), len(extents)
+        size, pieces = sum(end - start for start, end, _ in extents), len(extents)
     elif isinstance(target, PhysicalTarget):
         parts += _page_parts(target)
         size, pieces = target.physical.page_count * PAGE_SIZE, len(target.physical.runs)

@@ -9,19 +9,20 @@ to 11. Offsets are file offsets. x64 and ARM64 have the same.
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
+from struct import Struct
 
 from dumpkit.dump.header import HEADER_SIZE, Buffer, Header
 from dumpkit.errors import DumpFormatError
 from dumpkit.kernel.debugger_data import LARGEST_SIZE, DebuggerData
 from dumpkit.kernel.loaded_modules import LONGEST_PATH, LoadedImage
 from dumpkit.module import UnloadedModule
-from dumpkit.named_tuple import NamedTuple
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
+
+    from typing_extensions import TypeAlias
 
 #: Where the engine shows the PRCB of a triage dump: the address that it had is not in the file.
 PRCB_ADDRESS = 0xFFFF_F780_FFFF_0000
@@ -34,12 +35,9 @@ _TRIAGE = Struct("<18IQIIQQ6I")
 TABLES_END = HEADER_SIZE + _TRIAGE.size
 _VALID = b"TRGD"
 
-#: DUMP_DRIVER_ENTRY64: the offset of a DUMP_STRING, and an LDR_DATA_TABLE_ENTRY from +8 on.
-_DRIVER_SIZE = 0x90
-_DRIVER_BASE = 0x38
-_DRIVER_IMAGE_SIZE = 0x48
-_DRIVER_CHECK_SUM = 0x80
-_DRIVER_TIME = 0x88
+#: DUMP_DRIVER_ENTRY64: the offset of a DUMP_STRING, and an LDR_DATA_TABLE_ENTRY from +8 on, of which DllBase,
+#: SizeOfImage, CheckSum and TimeDateStamp count.
+_DRIVER = Struct("<I52xQ8xI52xI4xI4x")
 
 #: DUMP_UNLOADED_DRIVERS64: UNICODE_STRING64 (its Length alone counts), WCHAR Name[12], start and end address.
 _UNLOADED = Struct("<H14x24sQQ")
@@ -47,6 +45,10 @@ _UNLOADED = Struct("<H14x24sQQ")
 _MOST_UNLOADED = 1000
 
 _BLOCK = Struct("<QII")
+
+#: A piece of virtual memory in the file: its first address, the one behind its last, and the file offset of its bytes.
+#: A plain tuple, because a dump has thousands of them.
+Extent: TypeAlias = "Tuple[int, int, int]"
 
 _ADDRESS_LIMIT = 1 << 64
 
@@ -88,14 +90,6 @@ class TriageHeader(Record):
     debugger_data_size: int
     data_blocks_offset: int
     data_block_count: int
-
-
-class Extent(NamedTuple):
-    """`[start, end)` of virtual memory, whose bytes lie in the file from `offset` on."""
-
-    start: int
-    end: int
-    offset: int
 
 
 class TriageDump:
@@ -208,7 +202,7 @@ class TriageDump:
         if address and offset:
             end = min(address + min(size, len(self._view) - offset), _ADDRESS_LIMIT)
             if end > address:
-                extents.append(Extent(address, end, offset))
+                extents.append((address, end, offset))
 
     def data_blocks(self) -> List[Extent]:
         """The data blocks in the order of their table, cut where the file ends."""
@@ -218,8 +212,9 @@ class TriageDump:
         table, _ = self._block_table()
         extents: List[Extent] = []
         for address, offset, length in _BLOCK.iter_unpack(table):
-            if length and offset + length <= size and address + length <= _ADDRESS_LIMIT:
-                extents.append(Extent(address, address + length, offset))
+            end = address + length
+            if length and offset + length <= size and end <= _ADDRESS_LIMIT:
+                extents.append((address, end, offset))
             else:
                 self._add(extents, address, offset, length)
         return extents
@@ -233,8 +228,8 @@ class TriageDump:
             return 0
         size = len(self._view)
         table, listed = self._block_table()
-        cut = sum(1 for _, offset, length in _BLOCK.iter_unpack(table) if offset + length > size)
-        return cut + listed - len(table) // _BLOCK.size
+        cut = [offset for _, offset, length in _BLOCK.iter_unpack(table) if offset + length > size]
+        return len(cut) + listed - len(table) // _BLOCK.size
 
     def _table(self, offset: int, count: int, entry_size: int) -> Tuple[bytes, int]:
         """The whole entries that the file has of a table, and how many it should have."""
@@ -246,21 +241,13 @@ class TriageDump:
     def drivers(self) -> List[LoadedImage]:
         """The loaded drivers in the order of the file."""
         tables = self.tables
-        entries, listed = self._table(tables.driver_list_offset, tables.driver_count, _DRIVER_SIZE)
+        entries, listed = self._table(tables.driver_list_offset, tables.driver_count, _DRIVER.size)
         images = []
         nameless = 0
-        for start in range(0, len(entries), _DRIVER_SIZE):
-            name = self._string(unpack_from("<I", entries, start)[0])
+        for name_offset, base, size, checksum, timestamp in _DRIVER.iter_unpack(entries):
+            name = self._string(name_offset)
             nameless += not name
-            images.append(
-                LoadedImage(
-                    unpack_from("<Q", entries, start + _DRIVER_BASE)[0],
-                    unpack_from("<I", entries, start + _DRIVER_IMAGE_SIZE)[0],
-                    name,
-                    unpack_from("<I", entries, start + _DRIVER_TIME)[0],
-                    unpack_from("<I", entries, start + _DRIVER_CHECK_SUM)[0],
-                )
-            )
+            images.append(LoadedImage(base, size, name, timestamp, checksum))
         if len(images) < listed:
             self.notes.append(f"Only {len(images)} of {listed} loaded modules are in the file.")
         if nameless:

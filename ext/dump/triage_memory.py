@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from heapq import heappop, heappush
+from itertools import accumulate, compress, count
 from mmap import mmap
+from operator import gt, sub
 
 from dumpkit.dump.header import Buffer
-from dumpkit.dump.triage import Extent
 from dumpkit.memory import AddressSpace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, List, Optional, Sequence, Tuple, Union
+
+    from dumpkit.dump.triage import Extent
 
 
 class TriageMemory(AddressSpace):
@@ -27,16 +29,16 @@ class TriageMemory(AddressSpace):
         self._view: Union[bytes, mmap] = view if isinstance(view, (bytes, mmap)) else bytes(view)
         self._list_extents: Optional[Callable[[], Sequence[Extent]]] = list_extents
         # Disjoint and ascending: first address, address behind the last, file offset minus address.
-        self._starts: List[int] = []
-        self._ends: List[int] = []
-        self._deltas: List[int] = []
+        self._starts: Sequence[int] = ()
+        self._ends: Sequence[int] = ()
+        self._deltas: Sequence[int] = ()
 
     def _index(self) -> None:
         assert self._list_extents is not None
         extents = disjoint(self._list_extents())
-        self._starts = [start for start, _, _ in extents]
-        self._ends = [end for _, end, _ in extents]
-        self._deltas = [offset - start for start, _, offset in extents]
+        if extents:
+            self._starts, self._ends, offsets = zip(*extents)
+            self._deltas = list(map(sub, offsets, self._starts))
         self._list_extents = None
 
     @property
@@ -44,7 +46,7 @@ class TriageMemory(AddressSpace):
         """What can be read: disjoint extents, ascending."""
         if self._list_extents is not None:
             self._index()
-        return [Extent(s, e, s + d) for s, e, d in zip(self._starts, self._ends, self._deltas)]
+        return [(s, e, s + d) for s, e, d in zip(self._starts, self._ends, self._deltas)]
 
     def read_prefix(self, address: int, size: int) -> bytes:
         """The bytes from a virtual address on, up to `size` or the first that is not in the dump."""
@@ -92,36 +94,37 @@ class TriageMemory(AddressSpace):
 
 def disjoint(extents: Sequence[Extent]) -> List[Extent]:
     """The extents cut so that none overlaps another, ascending: each byte comes from the first that holds it."""
-    starts = [extent.start for extent in extents]
+    # In bulk: of a dump's thousands of extents, nearly all stand alone.
+    starts = [start for start, _, _ in extents]
+    order = sorted(range(len(extents)), key=starts.__getitem__)
+    ordered = [extents[i] for i in order]
+    reached = accumulate([end for _, end, _ in ordered], max)
+    overlaps = [False, *map(gt, reached, sorted(starts)[1:])]
     result: List[Extent] = []
-    cluster: List[int] = []
-    covered = 0
-    for i in sorted(range(len(extents)), key=starts.__getitem__):
-        start, end, _ = extents[i]
-        if start < covered:
-            cluster.append(i)
-            covered = max(covered, end)
+    taken = 0
+    for at in compress(count(), overlaps):
+        if at < taken:
             continue
-        # Nearly all of a dump's thousands of extents stand alone.
-        if len(cluster) == 1:
-            result.append(extents[cluster[0]])
-        elif cluster:
-            _add_cluster(result, extents, cluster)
-        cluster = [i]
-        covered = end
-    if cluster:
-        _add_cluster(result, extents, cluster)
+        behind = at + 1
+        while behind < len(overlaps) and overlaps[behind]:
+            behind += 1
+        result += ordered[taken : at - 1]
+        _add_cluster(result, extents, order[at - 1 : behind])
+        taken = behind
+    result += ordered[taken:]
     return result
 
 
 def _add_cluster(result: List[Extent], extents: Sequence[Extent], cluster: Sequence[int]) -> None:
     """Add a group of extents, ascending by start, of which each overlaps one before it."""
+    from heapq import heappush
+
     # A sweep over the places where extents begin: on the heap lie those that reach beyond, the first one on top.
     reaching: List[Tuple[int, int]] = []
-    position = extents[cluster[0]].start
+    position = extents[cluster[0]][0]
     for following, i in enumerate(cluster, 1):
-        heappush(reaching, (i, extents[i].end))
-        limit = extents[cluster[following]].start if following < len(cluster) else None
+        heappush(reaching, (i, extents[i][1]))
+        limit = extents[cluster[following]][0] if following < len(cluster) else None
         position = _emit(result, extents, reaching, position, limit)
 
 
@@ -133,6 +136,8 @@ def _emit(
     limit: Optional[int],
 ) -> int:
     """Add what counts from `position` up to `limit` (None: to the end); the position reached."""
+    from heapq import heappop
+
     while reaching and (limit is None or position < limit):
         i, end = reaching[0]
         if end <= position:
@@ -140,11 +145,11 @@ def _emit(
             continue
         stop = end if limit is None else min(end, limit)
         start, _, offset = extents[i]
-        piece = Extent(position, stop, offset + position - start)
-        last = result[-1] if result else None
-        if last is not None and last.end == position and last.offset + last.end - last.start == piece.offset:
-            result[-1] = Extent(last.start, stop, last.offset)
+        place = offset + position - start
+        last_start, last_end, last_place = result[-1] if result else (0, 0, 0)
+        if result and last_end == position and last_place + last_end - last_start == place:
+            result[-1] = (last_start, stop, last_place)
         else:
-            result.append(piece)
+            result.append((position, stop, place))
         position = stop
     return position if limit is None else limit

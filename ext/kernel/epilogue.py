@@ -9,8 +9,6 @@ convention of Windows demands; of a conditional branch both ways are followed.
 
 from __future__ import annotations
 
-import re
-
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
@@ -33,16 +31,16 @@ _LONGEST = 15
 _WINDOW = 0x100
 
 #: What every way out of a function with a frame holds: the frame given back, then a return, a tail call, or iretq.
-_EPILOGUE = re.compile(
-    rb"(?:\x48\x83\xc4.|\x48\x81\xc4....|[\x58-\x5f]|\x49\x8b\xe3|\x48\x8b\xe5|\xc9)"
-    rb"(?:\xc2|\xc3|\xf3\xc3|\xe9|\xeb|\x48?\xff[\x20-\x27\xe0-\xe7])|\x48\xcf",
-    re.DOTALL,
-)
+#: How instructions that give it back begin -> their size in bytes: pop, add rsp, mov rsp from r11 or rbp, leave.
+_GIVING_BACK = {bytes((opcode,)): 1 for opcode in range(0x58, 0x60)}
+_GIVING_BACK.update({b"\x48\x83\xc4": 4, b"\x48\x81\xc4": 7, b"\x49\x8b\xe3": 3, b"\x48\x8b\xe5": 3, b"\xc9": 1})
+#: How what leaves the function begins: ret, jmp, and jmp through a register or memory, with REX.W or without.
+_JUMPS = tuple([bytes((0xFF, operand)) for operand in (*range(0x20, 0x28), *range(0xE0, 0xE8))])
+_LEAVING = (b"\xc2", b"\xc3", b"\xf3\xc3", b"\xe9", b"\xeb", *_JUMPS, *[b"\x48" + jump for jump in _JUMPS])
+_IRETQ = b"\x48\xcf"
 #: Code behind the return address that is looked through for one; where the dump has less, that is all there is.
 _REACH = 0x400
 
-_MEMORY = re.compile(r"(?:\w+ ptr )?\[([^]]+)\]")
-_TERM = re.compile(r"([+-]?)\s*([^+\-\s]+)")
 #: What changes no register.
 _READERS = frozenset("cmp test nop bt prefetchw prefetcht0 ucomiss comiss comisd".split())
 _RETURNS = frozenset(("ret", "repz ret", "bnd ret"))
@@ -102,7 +100,7 @@ class ReturnFinder:
         """
         self.refuted = False
         code = self.memory.read_prefix(registers["rip"], _REACH)
-        if has_called and len(code) < _REACH and _EPILOGUE.search(code) is None:
+        if has_called and len(code) < _REACH and not _has_epilogue(code):
             return None
         self._entry_stack = registers["rsp"] if has_called else None
         waiting: List[_Path] = [_Path(registers["rip"], dict(registers), {}, False)]
@@ -246,8 +244,7 @@ class ReturnFinder:
 
     def _load_address(self, path: _Path, operands: str) -> None:
         target, _, source = operands.partition(", ")
-        match = _MEMORY.match(source)
-        self._set(path, target, self._address(path.registers, match) if match is not None else None)
+        self._set(path, target, self._address(path.registers, source))
 
     def _move(self, path: _Path, operands: str) -> None:
         target, _, source = operands.partition(", ")
@@ -259,15 +256,13 @@ class ReturnFinder:
         if source in _REGISTERS:
             value = registers.get(source)
         elif source.startswith("qword ptr ["):
-            match = _MEMORY.match(source)
-            place = self._address(registers, match) if match is not None else None
+            place = self._address(registers, source)
             value = self._load(path, place) if place is not None else None
         self._set(path, target, value)
 
     def _store(self, path: _Path, target: str, source: str) -> None:
         """A 64-bit register written to memory whose address is known may be read back later."""
-        match = _MEMORY.match(target) if target.startswith("qword ptr [") else None
-        place = self._address(path.registers, match) if match is not None else None
+        place = self._address(path.registers, target) if target.startswith("qword ptr [") else None
         if place is not None:
             path.slots[place] = path.registers.get(source)
 
@@ -295,10 +290,13 @@ class ReturnFinder:
             path.leaving = True
 
     @staticmethod
-    def _address(registers: Dict[str, int], match: re.Match[str]) -> Optional[int]:
-        """The virtual address of a memory operand; None where a register in it is unknown."""
-        total = 0
-        for sign, term in _TERM.findall(match.group(1)):
+    def _address(registers: Dict[str, int], operand: str) -> Optional[int]:
+        """The virtual address of a memory operand without a segment; None where a register in it is unknown."""
+        total, sign = 0, "+"
+        for term in operand.partition("[")[2].rstrip("]").split():
+            if term in ("+", "-"):
+                sign = term
+                continue
             name, _, scale = term.partition("*")
             if name in _REGISTERS:
                 value = registers.get(name)
@@ -314,6 +312,18 @@ class ReturnFinder:
                     return None
             total += -value if sign == "-" else value
         return total & U64_MASK
+
+
+def _has_epilogue(code: bytes) -> bool:
+    if _IRETQ in code:
+        return True
+    for begin, size in _GIVING_BACK.items():
+        at = code.find(begin)
+        while at >= 0:
+            if code.startswith(_LEAVING, at + size):
+                return True
+            at = code.find(begin, at + 1)
+    return False
 
 
 _HANDLERS: Dict[str, Callable[[ReturnFinder, _Path, str], None]] = {

@@ -8,7 +8,6 @@ where nothing speaks either way, a candidate stays.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 
 from dumpkit.disassembly.call_site import MAX_CALL_SIZE, call_site
@@ -18,7 +17,7 @@ from dumpkit.registers import X64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 _LINK = 2
 _CALLS_IT = 3
@@ -30,17 +29,34 @@ _MACHINE_FRAME = 2
 _LOOK_AHEAD = 250
 _LONGEST_FUNCTION = 0x2000
 
-_TRAP_HANDLER = r"Ki\w*(Fault|Trap|Abort|Interrupt|Exception|Error|Overflow|Violation|Assertion)(Shadow)?"
+_TRAPS = ("Fault", "Trap", "Abort", "Interrupt", "Exception", "Error", "Overflow", "Violation", "Assertion")
+
+
+def _is_trap_handler(name: str) -> bool:
+    return name.startswith("Ki") and name.removesuffix("Shadow").endswith(_TRAPS)
+
+
+def _dispatches_exceptions(name: str) -> bool:
+    if name.startswith(("Ki", "Kx")) and "ExceptionDispatch" in name:
+        return True
+    return name in ("KiRaiseException", "KiDispatchExceptionOnExceptionStack")
+
+
 #: Functions of the kernel's exception dispatch and of its threads' begin -> all that call them, as stacks that
 #: Microsoft publishes show them: exceptions are dispatched in one way, and a thread begins in one.
-_CALLERS: Dict[str, str] = {
-    "RtlpExecuteHandlerForException": "RtlDispatchException",
-    "RtlDispatchException": "KiDispatchException|RtlRaiseException|RtlRaiseStatus|ExRaiseStatus",
-    "KiDispatchException": r"K[ix]\w*ExceptionDispatch\w*|KiRaiseException|KiDispatchExceptionOnExceptionStack",
-    "KiExceptionDispatch": _TRAP_HANDLER,
-    "KiBugCheckDispatch": _TRAP_HANDLER,
-    "ExpWorkerThread": "PspSystemThreadStartup",
-    "PspSystemThreadStartup": "K[ix]StartSystemThread",
+_CALLERS: Dict[str, Callable[[str], bool]] = {
+    "RtlpExecuteHandlerForException": ("RtlDispatchException",).__contains__,
+    "RtlDispatchException": (
+        "KiDispatchException",
+        "RtlRaiseException",
+        "RtlRaiseStatus",
+        "ExRaiseStatus",
+    ).__contains__,
+    "KiDispatchException": _dispatches_exceptions,
+    "KiExceptionDispatch": _is_trap_handler,
+    "KiBugCheckDispatch": _is_trap_handler,
+    "ExpWorkerThread": ("PspSystemThreadStartup",).__contains__,
+    "PspSystemThreadStartup": ("KiStartSystemThread", "KxStartSystemThread").__contains__,
 }
 #: Calls through a register that mitigations make calls of a helper: they say nothing about their target.
 _DISPATCHERS = ("guard_", "_guard_", "__guard_", "_retpoline")
@@ -125,11 +141,10 @@ class StackWay:
     def _known_caller(self, index: int, others: Sequence[int]) -> Optional[int]:
         """The nearest of the only functions that call a candidate's function, where they are known."""
         name = self._function(index)[0]
-        pattern = _CALLERS.get(name) if name is not None else None
-        if pattern is None:
+        is_caller = _CALLERS.get(name) if name is not None else None
+        if is_caller is None:
             return None
-        callers = re.compile(pattern)
-        return next((other for other in others if callers.fullmatch(self._function(other)[0] or "")), None)
+        return next((other for other in others if is_caller(self._function(other)[0] or "")), None)
 
     def _evidence(self, index: int, other: int) -> int:
         """What the call before a return address says of the frame that it is to be the caller of."""

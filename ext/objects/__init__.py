@@ -14,7 +14,6 @@ MemoryReadError where a byte is missing; `get` gives None instead.
 
 from __future__ import annotations
 
-import re
 from struct import Struct, error
 
 from dumpkit.errors import MemoryReadError, SymbolError
@@ -39,8 +38,6 @@ ENUMERATED = {
     ("_KTHREAD", "WaitReason"): "_KWAIT_REASON",
     ("_DISPATCHER_HEADER", "Type"): "_KOBJECTS",
 }
-
-_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 
 class MemberError(SymbolError, AttributeError):
@@ -148,18 +145,18 @@ class Record:
         """A member by path: "ApcState.Process.Header", "Values[3]"; pointers are followed on the way."""
         value: Any = self
         position = 0
-        while position < len(path):
-            step = _STEP.match(path, position)
-            if step is None:
-                raise MemberError(f"{path} is no path of members")
-            position = step.end()
-            name, index = step.groups()
-            if name is not None and isinstance(value, Record):
-                value = value.__getattr__(name)
-            elif index is not None and isinstance(value, Array):
-                value = value.element(int(index))
+        for step in path.replace("[", ".[").removeprefix(".").split("."):
+            if step.startswith("[") and step.endswith("]") and step[1:-1].isdecimal():
+                is_known = isinstance(value, Array)
+                value = value.element(int(step[1:-1])) if is_known else None
+            elif step and "[" not in step and "]" not in step:
+                is_known = isinstance(value, Record)
+                value = value.__getattr__(step) if is_known else None
             else:
-                raise MemberError(f"{path[: step.start()]} has no members: {path} leads nowhere")
+                raise MemberError(f"{path} is no path of members")
+            if not is_known:
+                raise MemberError(f"{path[:position]} has no members: {path} leads nowhere")
+            position = path.index(step, position) + len(step)
         return value
 
     def get(self, path: str, default: Any = None) -> Any:

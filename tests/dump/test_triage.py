@@ -56,16 +56,16 @@ def test_the_crashed_processor_tells_its_number_thread_and_process() -> None:
 
 def test_every_area_is_a_piece_of_memory_where_the_engine_shows_it() -> None:
     triage = triage_of(TriageFile(blocks=(Block(0xFFFF900000000003, b"abc"),)).build())
-    starts = [extent.start for extent in triage.extents()]
+    starts = [start for start, _, _ in triage.extents()]
     assert starts == [DEBUGGER_DATA, THREAD, PROCESS, PRCB_ADDRESS, 0xFFFF900000000003, STACK]
 
 
 def test_a_data_page_counts_only_where_the_header_announces_it() -> None:
     page = Block(0xFFFF910000000000, b"p" * 0x1000)
     data = TriageFile(data_page=page).build()
-    assert page.address in [extent.start for extent in triage_of(data).extents()]
+    assert page.address in [start for start, _, _ in triage_of(data).extents()]
     silent = TriageFile(data_page=page, header={"mini_dump_fields": 0xDFF}).build()
-    assert page.address not in [extent.start for extent in triage_of(silent).extents()]
+    assert page.address not in [start for start, _, _ in triage_of(silent).extents()]
 
 
 def test_data_blocks_count_only_where_the_header_announces_them() -> None:
@@ -81,13 +81,13 @@ def test_a_block_that_the_file_cuts_keeps_its_beginning_and_is_counted_as_lost()
     pack_into("<II", data, table + 8, len(data) - 4, 10)
     pack_into("<II", data, table + 0x18, len(data) + 5, 10)
     triage = triage_of(bytes(data))
-    assert [(e.start, e.end) for e in triage.data_blocks()] == [(0xFFFF900000000000, 0xFFFF900000000004)]
+    assert [(start, end) for start, end, _ in triage.data_blocks()] == [(0xFFFF900000000000, 0xFFFF900000000004)]
     assert triage.lost_blocks() == 2
 
 
 def test_a_block_ends_where_the_address_space_ends() -> None:
     data = TriageFile(blocks=(Block(0xFFFFFFFFFFFFFFFE, b"abcdef"),)).build()
-    assert triage_of(data).data_blocks()[0].end == 1 << 64
+    assert triage_of(data).data_blocks()[0][1] == 1 << 64
 
 
 @pytest.mark.parametrize("place", [0x34, 0x7C])
@@ -134,7 +134,7 @@ def test_lost_debugger_data_is_noted_and_costs_what_needs_it(tag: bytes) -> None
     triage = triage_of(TriageFile(drivers=DRIVERS).build().replace(b"KDBG", tag))
     assert triage.debugger_data is None
     assert triage.processor is None
-    assert [extent.start for extent in triage.extents()] == [STACK]
+    assert [start for start, _, _ in triage.extents()] == [STACK]
     assert len(triage.drivers()) == 2
     assert any("debugger data block" in note for note in triage.notes)
 

@@ -7,7 +7,7 @@ from typing import Dict, Optional
 
 import pytest
 from dumpkit.disassembly.capstone_library import decoder
-from dumpkit.kernel.epilogue import Return, ReturnFinder
+from dumpkit.kernel.epilogue import Return, ReturnFinder, _has_epilogue
 
 from tests.flat_memory import FlatMemory
 
@@ -111,3 +111,19 @@ def test_a_function_that_called_does_not_return_without_giving_a_frame_back() ->
     assert follow("488b05d1b28e00 c3", {0: CALLER}) is None
     leaf = follow("c3", {0: CALLER}, has_called=False)
     assert leaf is not None and leaf.stack_pointer == STACK + 8
+
+
+_GIVE_BACK = ("48 83 c4 28", "48 81 c4 28 01 00 00", "5b", "5f", "49 8b e3", "48 8b e5", "c9")
+_LEAVE = ("c3", "c2 08 00", "f3 c3", "e9 00 00 00 00", "eb 00", "ff e0", "48 ff e0", "ff 20", "48 ff 25 00 00 00 00")
+
+
+@pytest.mark.parametrize("leaving", _LEAVE)
+@pytest.mark.parametrize("giving_back", _GIVE_BACK)
+def test_every_epilogue_is_known_for_one(giving_back: str, leaving: str) -> None:
+    assert _has_epilogue(bytes.fromhex(f"90 33 c0 {giving_back} {leaving} cc"))
+    assert not _has_epilogue(bytes.fromhex(f"90 33 c0 {giving_back}"))
+    assert not _has_epilogue(bytes.fromhex(f"90 33 c0 {leaving}"))
+
+
+def test_a_return_from_an_interrupt_is_an_epilogue_too() -> None:
+    assert _has_epilogue(bytes.fromhex("90 48 cf"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import pack
 from typing import Dict, List, Optional, Sequence
 
+import pytest
 from dumpkit.kernel.epilogue import Return
 from dumpkit.kernel.stack_scan import Candidate
 from dumpkit.kernel.stack_way import StackWay
@@ -138,3 +139,20 @@ def test_a_machine_frame_leads_behind_the_stack_pointer_that_it_saved() -> None:
         is_machine_frame=True, stack_pointer=stack.candidates[3].slot - 8
     )
     assert stack.way() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("callee", "caller"),
+    [
+        ("RtlpExecuteHandlerForException", "RtlDispatchException"),
+        ("RtlDispatchException", "KiDispatchException"),
+        ("KiDispatchException", "KiExceptionDispatch"),
+        ("KiDispatchException", "KxExceptionDispatchOnExceptionStack"),
+        ("KiExceptionDispatch", "KiPageFault"),
+        ("KiBugCheckDispatch", "KiDoubleFaultAbortShadow"),
+        ("ExpWorkerThread", "PspSystemThreadStartup"),
+        ("PspSystemThreadStartup", "KxStartSystemThread"),
+    ],
+)
+def test_what_only_certain_functions_call_was_called_by_one_of_them(callee: str, caller: str) -> None:
+    assert Stack(callee, "KiDispatchIrp", "KeFault", caller).way() == [3]

@@ -310,3 +310,9 @@ def test_members_are_read_fast_enough_for_the_kernel_model(party):
     rate = 50_000 / (time.process_time() - began)
     print(f"{rate:,.0f} members a second")  # noqa: T201 - the figure asked for
     assert rate > 100_000
+
+
+@pytest.mark.parametrize("path", ["", ".", "a..b", "a.", "[x]", "a[", "a]", "a[1", ".[0]", "Flags[]"])
+def test_what_is_no_path_of_members_is_refused(party, path):
+    with pytest.raises(MemberError):
+        party.type("_GUEST").at(BASE).member(path)
