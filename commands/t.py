@@ -6,7 +6,8 @@ from dumpkit.commands.t_facts import ThreadFacts, thread_facts
 from dumpkit.commands.t_lines import header_lines, irp_lines, priority_lines, size_lines, stack_table, wait_lines
 from dumpkit.commands.t_stack import RawWord, ThreadStack, raw_line, raw_words, resource_info, stack_rows
 from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
-from dumpkit.kernel.thread import Thread, find_thread, thread_at
+from dumpkit.kernel.thread import Thread, thread_at
+from dumpkit.kernel.thread_sweep import find_thread
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registers import Context

@@ -6,7 +6,8 @@ from dumpkit.commands.process_block import ProcessBlock, process_block, process_
 from dumpkit.commands.thread_block import THREADS, WAITS, ThreadBlock, thread_block, thread_block_lines
 from dumpkit.errors import CommandError
 from dumpkit.gaps import Gaps
-from dumpkit.kernel.thread import Thread, find_thread, thread_at
+from dumpkit.kernel.thread import Thread, thread_at
+from dumpkit.kernel.thread_sweep import find_thread
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command

@@ -213,18 +213,29 @@ def idle_process(target: Target) -> Optional[Process]:
 def find_process(target: Target, which: Union[int, str]) -> Optional[Process]:
     """The first active process of an id, or of an image's name in any case (with or without its ending); or None.
 
-    Raises SymbolError where the processes cannot be listed at all.
+    Raises SymbolError where the processes cannot be listed at all, DumpkitError where not all of them can be read.
     """
+    unread: Optional[str] = None
+    walk = processes(target)
     wanted = which.lower() if isinstance(which, str) else which
-    for process in processes(target):
+    for process in walk:
         try:
             if isinstance(wanted, int):
                 if process.pid == wanted:
                     return process
                 continue
             name = process.name.lower()
-        except (MemoryReadError, MemberError):
+        except (MemoryReadError, MemberError) as error:
+            unread = unread or f"process {process.address:016x}: {error}"
             continue
         if wanted in (name, name.rpartition(".")[0]):
             return process
+    if not walk.complete:
+        unread = f"the end of the list of processes: {walk.ended}"
+    if unread is not None:
+        raise DumpkitError(f"No process that can be read is {_shown(which)}, but not every one can: {unread}")
     return None
+
+
+def _shown(which: Union[int, str]) -> str:
+    return which if isinstance(which, str) else f"{which:x}"

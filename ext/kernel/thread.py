@@ -7,9 +7,8 @@ symbols; what they mean is in Windows Internals (part 1, chapter 4).
 from __future__ import annotations
 
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
-from dumpkit.kernel.process import Process, processes
+from dumpkit.kernel.process import Process
 from dumpkit.memory import U64_MASK
-from dumpkit.objects import MemberError
 from dumpkit.objects.lists import ListOf
 from dumpkit.registers import X64, Context
 from dumpkit.target import Target
@@ -358,15 +357,3 @@ def thread_at(target: Target, address: int) -> Thread:
     if target.memory.read_optional(thread.address, 1) is None:
         raise DumpkitError(f"{thread.address:016x} is no thread: {target.memory.explain(thread.address)}")
     raise DumpkitError(f"{thread.address:016x} is no thread: its header says that it is another object")
-
-
-def find_thread(target: Target, tid: int) -> Optional[Thread]:
-    """The first thread of an id in any active process, or None. Raises SymbolError where they cannot be listed."""
-    for process in processes(target):
-        for thread in process.threads():
-            try:
-                if thread.tid == tid:
-                    return thread
-            except (MemoryReadError, MemberError):
-                continue
-    return None

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.process import Process, idle_process, processes
 from dumpkit.kernel.thread import Thread
+from dumpkit.objects import MemberError
 from dumpkit.objects.lists import ListOf
 from dumpkit.target import Target
 
@@ -84,6 +85,25 @@ class ThreadSweep(Iterator[Thread]):
                 yield thread
             if not walk.complete:
                 self._problems.append(f"{what}: {walk.ended}")
+
+
+def find_thread(target: Target, tid: int) -> Optional[Thread]:
+    """The first thread of an id in any active process, or None.
+
+    Raises SymbolError where the threads cannot be listed at all, DumpkitError where not all of them can be read.
+    """
+    unread: Optional[str] = None
+    sweep = ThreadSweep(target)
+    for thread in sweep:
+        try:
+            if thread.tid == tid:
+                return thread
+        except (MemoryReadError, MemberError) as error:
+            unread = unread or f"thread {thread.address:016x}: {error}"
+    unread = next(iter(sweep.problems), unread)
+    if unread is not None:
+        raise DumpkitError(f"No thread that can be read has the id {tid:x}, but not every one can: {unread}")
+    return None
 
 
 def process_of(thread: Thread) -> Optional[Process]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dumpkit.errors import DumpkitError
 from dumpkit.kernel.process import Process, find_process, idle_process, processes
 from dumpkit.kernel.user_modules import user_modules
 
@@ -62,6 +63,18 @@ def test_processes_are_found_by_id_and_by_name_in_any_case(at: Lab) -> None:
     assert find_process(at.target, "A_VERY_long_name.EXE") == program == find_process(at.target, "a_very_long_name")
     assert find_process(at.target, "nobody.exe") is None
     assert find_process(at.target, 0x7777) is None
+
+
+def test_a_process_is_not_said_to_be_none_where_the_list_ends_early(tmp_path: Path) -> None:
+    here = lab(19041, tmp_path)
+    link = here.machine.view("_EPROCESS", here.parts["program"]).at("ActiveProcessLinks")
+    here.machine.put_u64(link, 0)
+    here = Lab(here.made, tmp_path)
+    assert find_process(here.target, 0x9AC) is not None
+    with pytest.raises(DumpkitError, match=r"No process that can be read is 7777, but .* null link"):
+        find_process(here.target, 0x7777)
+    with pytest.raises(DumpkitError, match=r"No process that can be read is nobody.exe, but .* null link"):
+        find_process(here.target, "nobody.exe")
 
 
 def test_a_processs_threads_are_those_of_its_list(at: Lab) -> None:

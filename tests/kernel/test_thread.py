@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.stack import walk_stack
-from dumpkit.kernel.thread import Thread, current_thread, find_thread, running_threads
+from dumpkit.kernel.thread import Thread, current_thread, running_threads
 from dumpkit.kernel.ticks import tick_count, tick_length
 
 from tests.kernel.thread_machines import Lab, lab
@@ -118,11 +118,6 @@ def test_requests_are_listed_as_far_as_the_list_is_sound(tmp_path: Path) -> None
     walk = here.thread("only request").irp_walk()
     assert list(walk) == [here.parts["only request"]]
     assert walk.ended is not None and "loops" in walk.ended
-
-
-def test_threads_are_found_by_id(at: Lab) -> None:
-    assert find_thread(at.target, 0x9B0) == at.thread("user")
-    assert find_thread(at.target, 0x7777) is None
 
 
 def test_what_is_no_thread_says_so_or_cannot_be_read(at: Lab) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
+from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.lock_survey import LockSurvey
-from dumpkit.kernel.process import processes
 from dumpkit.kernel.thread import Thread
+from dumpkit.kernel.thread_sweep import ThreadSweep
 from dumpkit.kernel.wait_chain import WaitNode, wait_chain
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, List, Optional, Set, Tuple
+    from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 #: No more threads than this are looked at.
 MOST_THREADS = 50_000
@@ -50,14 +50,14 @@ class Hang(NamedTuple):
 def analyze_hang(target: Target) -> Hang:
     """Look at every thread. Raises SymbolError without the kernel's types."""
     search = _Search(target)
-    for thread in search.threads():
+    sweep = ThreadSweep(target, most=MOST_THREADS)
+    for thread in sweep:
         search.add(thread)
-    return search.result()
+    return search.result(sweep.problems)
 
 
 class _Search:
     def __init__(self, target: Target) -> None:
-        self._target = target
         self._found: Dict[Tuple[str, int, int], Tuple[WaitNode, str, List[int]]] = {}
         self._deadlocks: List[Tuple[int, ...]] = []
         self._count = 0
@@ -65,24 +65,9 @@ class _Search:
         self._locks = LockSurvey(target)
         self._problems: List[str] = []
 
-    def threads(self) -> Iterator[Thread]:
-        """Every thread of every process that can be listed."""
-        target = self._target
-        listed: Iterator[Thread] = (thread for process in processes(target) for thread in process.threads())
-        while self._count < MOST_THREADS:
-            try:
-                thread = next(listed)
-            except StopIteration:
-                return
-            except MemoryReadError as error:
-                self._problems.append(f"not every thread can be listed: {error}")
-                return
-            self._count += 1
-            yield thread
-        self._problems.append(f"only {MOST_THREADS} threads were looked at")
-
     def add(self, thread: Thread) -> None:
         """Keep what a thread waits for, if another one holds it."""
+        self._count += 1
         try:
             if thread.state != "Waiting" or thread.wait_reason in _IDLE_REASONS:
                 return
@@ -103,13 +88,14 @@ class _Search:
             if not any(set(members) == set(known) for known in self._deadlocks):
                 self._deadlocks.append(members)
 
-    def result(self) -> Hang:
+    def result(self, unlisted: Sequence[str]) -> Hang:
+        """What was found; `unlisted` says which threads were not met."""
         blockers = [
             Blocker(kind, place, owner, tuple(waiters), evidence)
             for (kind, place, _), (owner, evidence, waiters) in self._found.items()
         ]
         blockers.sort(key=lambda blocker: -len(blocker.waiters))
-        problems = tuple(dict.fromkeys(self._problems))
+        problems = tuple(dict.fromkeys((*self._problems, *unlisted)))
         return Hang(tuple(blockers), tuple(self._deadlocks), self._count, len(self._blocked), problems)
 
 

@@ -95,4 +95,4 @@ def test_a_hang_is_looked_for_whatever_page_is_missing(folder: Path, store: str)
         except DumpkitError as error:
             assert "\n" not in str(error)
         else:
-            assert found.threads == expected.threads or found.problems or found.threads < expected.threads
+            assert found.threads == expected.threads or found.problems
