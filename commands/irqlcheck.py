@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.kernel.irql_evidence import StackReader
-from dumpkit.kernel.irql_findings import UNFOLLOWED, FrameFacts, IrqlVerdict, RaiseSite, Violation
+from dumpkit.kernel.irql_findings import FrameFacts, IrqlVerdict, RaiseSite, Violation
 from dumpkit.kernel.irql_measured import measure, measure_wait
 from dumpkit.kernel.irql_module import CallTerms, ImportTerms, ModuleTerms, module_terms
 from dumpkit.kernel.irql_verdict import stack_verdict
@@ -69,6 +69,8 @@ def _cause_lines(verdict: IrqlVerdict, cause: Violation) -> Iterator[Line]:
     yield (Span(f"IRQL: {who} called {cause.routine} at {cause.level}, which needs {cause.needs}", "error"),)
     if cause.raised is not None:
         yield ("  raised by:  ", *_raise_pieces(cause.raised))
+    else:
+        yield f"  raised by:  not known: {verdict.unknown or 'no code of the functions on the stack raises to it'}"
     yield ("  cause:      ", *_call_pieces(cause))
     for each in verdict.ahead[:_MOST_AHEAD]:
         yield ("  next:       ", *_call_pieces(each))
@@ -89,9 +91,9 @@ def _raise_pieces(raised: RaiseSite) -> Sequence[Union[str, Span]]:
     place = _place(raised.place, raised.address)
     if raised.is_root:
         return (place, f" calls {raised.routine} at {raised.level}")
-    if raised.routine == UNFOLLOWED:
-        return ("perhaps ", place, f", which calls {raised.routine}: {raised.level} behind it")
     verb = "writes cr8" if raised.routine == "mov cr8" else f"calls {raised.routine}"
+    if raised.is_perhaps:
+        return ("perhaps ", place, f", which {verb}: {raised.level} behind it")
     return (place, f" {verb}: {raised.level}")
 
 

@@ -44,13 +44,15 @@ class FlowCode:
         code = window[offset : offset + _LONGEST]
         return self._decode(code, address) if code else None
 
-    def table(self, function: int, rva: int, is_inside: Callable[[int], bool]) -> Sequence[int]:
-        """The virtual addresses that the RVAs of a jump table lead to, as long as they lead into the function."""
-        module = self.target.module_at(function)
+    def table(self, table: int, base: int, is_inside: Callable[[int], bool]) -> Sequence[int]:
+        """The virtual addresses that a jump table leads to, as long as they lead into the function.
+
+        `table` is its virtual address; an entry is the signed distance of its target from `base`.
+        """
         targets: Dict[int, None] = {}
-        for index in range(_MOST_CASES if module is not None else 0):
-            entry = self._memory.read_optional(module.base + rva + 4 * index, 4) if module is not None else None
-            target = module.base + int.from_bytes(entry, "little") if module is not None and entry is not None else 0
+        for index in range(_MOST_CASES):
+            entry = self._memory.read_optional(table + 4 * index, 4)
+            target = base + int.from_bytes(entry, "little", signed=True) if entry is not None else 0
             if not target or not is_inside(target):
                 break
             targets[target] = None

@@ -47,6 +47,8 @@ class RaiseSite(Record):
     #: The index of its frame on the stack, None where it is not on one.
     frame: Optional[int]
     is_root: bool = False
+    #: Whether the level may be from elsewhere: other paths lead there, or what it calls could not be followed.
+    is_perhaps: bool = False
 
 
 class Violation(Record):

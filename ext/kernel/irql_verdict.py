@@ -6,12 +6,23 @@ from dumpkit.errors import DumpkitError
 from dumpkit.kernel.call_names import Routine
 from dumpkit.kernel.irql import APC_LEVEL, PASSIVE_LEVEL, bugcheck_irql
 from dumpkit.kernel.irql_contracts import Contract
-from dumpkit.kernel.irql_evidence import BELIEVED, NO_IMAGE, ROOT, FrameLevel, StackLevels, StackReader, against
+from dumpkit.kernel.irql_evidence import (
+    BELIEVED,
+    CALLEE,
+    CALLER,
+    NO_IMAGE,
+    ROOT,
+    FrameLevel,
+    StackLevels,
+    StackReader,
+    against,
+)
 from dumpkit.kernel.irql_findings import (
     CERTAIN,
     IF_UNCHANGED,
     SCANNED,
     SOME_PATH,
+    TOO_HIGH,
     UNFOLLOWED,
     Finding,
     FrameFacts,
@@ -25,7 +36,7 @@ from dumpkit.kernel.irql_findings import (
     violation,
 )
 from dumpkit.kernel.irql_flow import Call
-from dumpkit.kernel.irql_level import UNKNOWN, Change, Level, Way, level_name
+from dumpkit.kernel.irql_level import UNKNOWN, Change, Level, Way, exactly, level_name
 from dumpkit.kernel.irql_measured import measure
 from dumpkit.kernel.irql_roots import root_of
 from dumpkit.kernel.paged_code import paged_section
@@ -99,7 +110,7 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
         bystanders,
         begins,
         raised if raised is not None and not raised.is_root else None,
-        _unknown(levels) if cause is None else None,
+        _unknown(levels, cause) if cause is None or cause.raised is None else None,
         tuple(_facts(number, each) for number, each in enumerate(levels.frames)),
     )
 
@@ -140,14 +151,19 @@ def _violations(reader: StackReader, levels: StackLevels) -> Iterator[Violation]
     The kernel's calls of its own routines are left out: contracts are for drivers, and the kernel calls deeper.
     """
     frames = levels.frames
+    innermost = levels.measured.frame if levels.measured is not None else len(frames)
     for index in range(len(frames) - 1, -1, -1):
         here = frames[index]
         if here.call is None or here.module in ("nt", "") or here.frame.is_interrupted:
             continue
         terms = terms_of_call(here.call)
         finding = _finding(here, terms) if terms is not None else None
+        if finding is None and terms is not None and index > innermost and levels.measured is not None:
+            finding = _unless_raised(here, terms, levels.measured.level)
         if finding is not None and terms is not None:
             place = reader.name_of(here.call.address)
+            if here.call.address == here.call.return_address:
+                place += " (return address)"
             raised = raise_of(reader, frames, index)
             yield violation(place, here.module, here.call, here.level, terms, finding, index, raised)
 
@@ -194,6 +210,15 @@ def _finding(here: FrameLevel, terms: Contract) -> Optional[Finding]:
     return _weighed(here, finding)
 
 
+def _unless_raised(here: FrameLevel, terms: Contract, measured: int) -> Optional[Finding]:
+    """What is wrong with a call whose level is not known, if what was measured further in was the level there, too."""
+    if here.known_by not in ("", CALLER, CALLEE) or not here.level.low < here.level.high >= measured:
+        return None
+    finding = check([exactly(measured)], terms)
+    certain = finding is not None and (finding.kind, finding.certainty) == (TOO_HIGH, CERTAIN)
+    return Finding(TOO_HIGH, IF_UNCHANGED) if certain else None
+
+
 def _weighed(here: FrameLevel, finding: Optional[Finding]) -> Optional[Finding]:
     """A finding about a frame's call, no surer than the frame and its level are."""
     if finding is None or finding.certainty != CERTAIN:
@@ -216,10 +241,13 @@ def raise_of(reader: StackReader, frames: Sequence[FrameLevel], index: int) -> O
             instruction = Hex(here.frame.instruction_pointer)
             return RaiseSite(place_of(here), instruction, calls, str(here.level), number, True)
         ways = _possible_ways(frames, number)
-        changes = {way.by for way in ways}
+        changes = list(dict.fromkeys(way.by for way in ways))
         if len(changes) != 1:
-            believed = 0 if ways else next((way.believed for way in here.ways if way.believed), 0)
-            return _site(reader, Change(believed, UNFOLLOWED), frames[index].level, number) if believed else None
+            perhaps = next((change for change in changes if change is not None), None)
+            believed = next((way.believed for way in here.ways if way.believed), 0)
+            if perhaps is None and not ways and believed:
+                perhaps = Change(believed, UNFOLLOWED)
+            return _site(reader, perhaps, frames[index].level, number, True) if perhaps is not None else None
         change = changes.pop()
         if change is not None:
             return _site(reader, change, frames[index].level, number)
@@ -237,9 +265,11 @@ def _possible_ways(frames: Sequence[FrameLevel], number: int) -> Sequence[Way]:
     return [way for way in here.ways if against(way.level, entry).covers(here.level)]
 
 
-def _site(reader: StackReader, change: Change, level: Level, frame: Optional[int]) -> RaiseSite:
+def _site(
+    reader: StackReader, change: Change, level: Level, frame: Optional[int], is_perhaps: bool = False
+) -> RaiseSite:
     place = reader.name_of(change.address)
-    return RaiseSite(place, Hex(change.address), change.routine, str(level), frame)
+    return RaiseSite(place, Hex(change.address), change.routine, str(level), frame, is_perhaps=is_perhaps)
 
 
 def _bystanders(levels: StackLevels, cause: Violation) -> Tuple[str, ...]:
@@ -301,12 +331,13 @@ def _begin(levels: StackLevels) -> Optional[RaiseSite]:
     return None
 
 
-def _unknown(levels: StackLevels) -> Optional[str]:
-    """What keeps the levels of drivers' frames from being known, where something does, outermost first."""
+def _unknown(levels: StackLevels, cause: Optional[Violation]) -> Optional[str]:
+    """What keeps the levels of drivers' frames, or who raised before a cause, from being known; outermost first."""
     missing: Dict[str, None] = {}
     others: Dict[str, None] = {}
-    for here in reversed(levels.frames):
-        if here.module in ("", "nt") or not here.problem or here.level.is_exact:
+    first = cause.frame or 0 if cause is not None else 0
+    for here in reversed(levels.frames[first:]):
+        if here.module in ("", "nt") or not here.problem or (cause is None and here.level.is_exact):
             continue
         if here.problem == NO_IMAGE:
             missing[here.module] = None

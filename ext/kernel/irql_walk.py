@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 #: Instructions that one function may take, those of paths that are followed again counted again.
 _BUDGET = 30_000
-#: Instructions between a jump and the load from its table.
-_MOST_BEFORE_JUMP = 6
+#: Instructions between a jump and the load from its table, and that of the table's address.
+_MOST_BEFORE_JUMP = 10
 
 #: Where no path goes on: traps, and returns that leave the kernel.
 _ENDS = frozenset("int3 int ud2 hlt sysret sysretq iret iretd iretq retf retfq".split())
 #: What a compiler calls instead of a register, which its name ends in; rax where it does not.
 _DISPATCHER = re.compile(r"_*guard_(?:xfg_)?dispatch\w*|_*guard_retpoline_\w+?(?:_(r[a-z0-9]{1,2}))?")
-#: mov r32,dword ptr [image+index*4+RVA]
+#: mov r32,dword ptr [image+index*4+RVA]: a table of RVAs.
 _TABLE_ENTRY = re.compile(r"dword ptr \[\w+ \+ \w+\*4 \+ (0x[0-9a-f]+)\]")
+#: movsxd r64,dword ptr [table+index*4]: a table of distances from itself, whose address a lea loaded.
+_OWN_ENTRY = re.compile(r"dword ptr \[(\w+) \+ \w+\*4\]")
+_ADDRESS = re.compile(r"(\w+), \[rip ([+-]) (0x[0-9a-f]+|\d+)\]")
 _BRACKETS = re.compile(r"\[([^]]+)\]")
 _CURRENT = ("KeGetCurrentIrql",)
 _REGISTERS = frozenset("rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split())
@@ -157,16 +160,29 @@ class Walk:
         return 0
 
     def _table(self, address: int) -> Sequence[int]:
-        """The targets of a jump through a register, which a compiler took from a table of RVAs; none for another jump.
+        """The targets of a jump through a register, which a compiler took from a table; none for another jump.
 
-        How many the table has is not told: it ends where an entry leads out of the function.
+        MSVC makes tables of RVAs, clang (and rustc) ones of distances. How many entries a table has is not told: it
+        ends where one leads out of the function.
         """
+        register = ""
         for _ in range(_MOST_BEFORE_JUMP):
             address = self._before.get(address, 0)
             decoded = self._decoded.get(address)
-            match = _TABLE_ENTRY.search(decoded.operands) if decoded is not None else None
+            if decoded is None:
+                return ()
+            match = _TABLE_ENTRY.search(decoded.operands)
             if match is not None:
-                return self._code.table(self._begin, int(match.group(1), 16), self._is_inside)
+                module = self._code.target.module_at(self._begin)
+                base = module.base if module is not None else 0
+                return self._code.table(base + int(match.group(1), 16), base, self._is_inside) if base else ()
+            match = _OWN_ENTRY.search(decoded.operands) if decoded.mnemonic == "movsxd" else None
+            register = match.group(1) if match is not None else register
+            match = _ADDRESS.fullmatch(decoded.operands) if register and decoded.mnemonic == "lea" else None
+            if match is not None and match.group(1) == register:
+                distance = int(match.group(3), 0)
+                table = address + decoded.size + (distance if match.group(2) == "+" else -distance)
+                return self._code.table(table, table, self._is_inside)
         return ()
 
     def _tail_call(self, routine: Routine, target: Optional[int], state: State) -> None:

@@ -215,6 +215,24 @@ def test_the_cases_of_a_jump_table_are_followed():
     assert driver.levels_at("Function", "KeSetEvent") == ["DISPATCH_LEVEL", AT_START]
 
 
+def test_the_cases_of_a_table_of_distances_from_itself_are_followed():
+    """As clang and rustc make them."""
+    driver = Driver()
+    table = driver.image.place(bytes(12), ".rdata", None)
+    code = body().load_address("rcx", table).hex("48630481 4801c8 ffe0")
+    first = len(code)
+    code.call_through("__imp_KeRaiseIrqlToDpcLevel").call_through("__imp_ZwClose")
+    second = len(code)
+    code.call_through("__imp_KeSetEvent")
+    driver.function("Function", code.epilogue())
+    distance = driver.image.rva_of("Function") - table
+    entries = (distance + at for at in (first, second))
+    driver.image.patch(table, b"".join(entry.to_bytes(4, "little", signed=True) for entry in entries))
+    assert driver.flow("Function").problem == ""
+    assert driver.levels_at("Function", "ZwClose") == ["DISPATCH_LEVEL"]
+    assert driver.levels_at("Function", "KeSetEvent") == ["DISPATCH_LEVEL", AT_START]
+
+
 def test_an_import_without_a_name_makes_the_level_unknown():
     driver = Driver()
     within = driver.address("ZwClose", 1)
