@@ -79,3 +79,40 @@ def test_the_kernel_calls_some_routines_at_dispatch_level(function: str, calls: 
     lines = verdict(closing_under_a_lock("", (*SYSTEM_THREAD, f"nt!{function}")), tmp_path)
     assert lines[0] == "IRQL: bad called nt!ZwClose at DISPATCH_LEVEL, which needs PASSIVE_LEVEL"
     assert lines[1] == f"  raised by:  nt!{function}+0x40 calls {calls} at DISPATCH_LEVEL"
+
+
+@pytest.mark.parametrize("depth", [1, 8])
+def test_a_driver_is_not_accused_of_what_its_callee_raised_to(depth: int, tmp_path: Path) -> None:
+    """Under ZwClose the kernel takes a lock by functions that call each other, deeper than they are followed."""
+    world = CrashWorld(19041)
+    for name in ("nt!NtDeviceIoControlFile", "nt!MiFault", "nt!ZwClose"):
+        world.function(name)
+    world.trap_handler("nt!KiSystemServiceUser")
+    kernel, bad = world.scene.images["nt"], world.scene.images["bad"]
+    # mov eax,2; mov cr8,rax; ret
+    kernel.function("Lock0", Code().hex("b802000000 440f22c0").ret())
+    for number in range(1, depth):
+        kernel.function(f"Lock{number}", Code().prologue(Alloc(0x28)).call(f"Lock{number - 1}").epilogue())
+    locking = Code().prologue(Alloc(0x48)).call(f"Lock{depth - 1}").nop_to(0x3E).hex("ffd0").nop(8)
+    kernel.function("ObpClose", locking.epilogue())
+    world.scene.places["nt!ObpClose"] = Place(kernel.base + kernel.rva_of("ObpClose"), 0x48, 0x40)
+    bad.add_imports([ImportedModule("ntoskrnl.exe", [Import("ZwClose")])], rva=0x20800, iat_rva=0x20400)
+    code = Code().prologue(Alloc(0x48)).call_through_returning_at(0x40, "__imp_ZwClose")
+    bad.function("Ioctl", code.epilogue())
+    world.scene.places["bad!Ioctl"] = Place(bad.base + bad.rva_of("Ioctl"), 0x48, 0x40)
+    world.open()
+    user = {"SegCs": 0x33, "SegSs": 0x2B, "Rsp": 0x000000A0B0C0D0E0}
+    world.trap("nt!KiSystemServiceUser", 0x00007FF8AABBCCDD, **user)
+    world.enter(["nt!NtDeviceIoControlFile", "bad!Ioctl", "nt!ZwClose", "nt!ObpClose", "nt!MiFault"])
+    instruction = world.address("nt!MiFault") + 4
+    world.trap("nt!KiPageFault", instruction)
+    world.enter(["nt!KiBugCheckDispatch"])
+    world.die(0xA, 0x10, 2, 0, instruction)
+    lines = verdict(world, tmp_path)
+    assert lines[0].endswith("no call on the stack is known to break an IRQL contract")
+    assert not any("may be:" in line for line in lines)
+    followed = "  raised by:  nt!Lock0+0x5 writes cr8: DISPATCH_LEVEL"
+    unfollowed = (
+        "  raised by:  perhaps nt!ObpClose+0x4, which calls what could not be followed: DISPATCH_LEVEL behind it"
+    )
+    assert lines[1] == (followed if depth == 1 else unfollowed)
