@@ -8,7 +8,6 @@ import pytest
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.kernel.stack import walk_stack
 from dumpkit.kernel.thread import Thread, current_thread, running_threads
-from dumpkit.kernel.ticks import tick_count, tick_length
 
 from tests.kernel.thread_machines import Lab, lab
 from tests.running import session_of
@@ -125,10 +124,6 @@ def test_what_is_no_thread_says_so_or_cannot_be_read(at: Lab) -> None:
     assert not Thread(at.target, 0xFFFF900000001000).is_valid
     with pytest.raises(MemoryReadError):
         _ = Thread(at.target, 0xFFFF900000001000).state
-
-
-def test_the_clock_is_the_shared_datas(at: Lab) -> None:
-    assert (tick_count(at.target), tick_length(at.target)) == (TICKS, 156250)
 
 
 @needs_shared
