@@ -34,7 +34,7 @@ def annotated_lines(result: Annotated) -> Iterator[Line]:
     "ddt",
     category="Symbols",
     summary="As dt, with numbers in both radixes and remarks",
-    arguments=(Text("request", USAGE[3:].replace("dt", "ddt")),),
+    arguments=(Text("request", USAGE[3:].replace("dt", "ddt"), holds="type"),),
     render=annotated_lines,
     raw=True,
 )

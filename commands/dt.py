@@ -190,7 +190,7 @@ def _listing(session: Session, request: TypeRequest) -> NameList:
     "dt",
     category="Symbols",
     summary="Types, and memory as types",
-    arguments=(Text("request", USAGE[3:]),),
+    arguments=(Text("request", USAGE[3:], holds="type"),),
     render=type_lines,
     raw=True,
 )

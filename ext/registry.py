@@ -26,8 +26,8 @@ class Switch(Record):
 
 
 #: What a word or text holds, for the prompt's completion: an expression where nothing is said.
-#: "nothing" is what cannot be completed.
-HOLDS = ("", "command", "file", "module", "nothing")
+#: "nothing" is what cannot be completed, "type" the name of a type or a variable and, behind it, members.
+HOLDS = ("", "command", "file", "module", "nothing", "type")
 
 
 class Option(Record):

@@ -14,7 +14,7 @@ from dumpkit.target_symbols import FoundSymbol, InlinedFunction, Neighbours, Sou
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
     from dumpkit.symbols.search import SymbolSearch
     from dumpkit.symbols.symbol_file import LocalVariable, Symbol, SymbolFile
@@ -236,6 +236,19 @@ class FileSymbols(Symbols):
         folded = bare.lower()
         names = {symbol.name for symbol in order.symbols if symbol.name.lower().startswith(folded)}
         yield from (f"{module.name}!{name}" for name in sorted(names))
+
+    def type_completions(self, prefix: str) -> Iterator[str]:
+        module_name, bang, bare = prefix.rpartition("!")
+        folded = bare.lower()
+        seen: Set[str] = set()
+        for module in self._in_order():
+            loaded = self._loaded.get(module.base)
+            if loaded is None or (bang and module.name.lower() != module_name.lower()):
+                continue
+            names = loaded.ask(lambda file: {name for name in file.type_names() if name.lower().startswith(folded)})
+            for name in sorted((names or set()) - seen):
+                seen.add(name)
+                yield f"{module.name}!{name}" if bang else name
 
     # --- Types ---------------------------------------------------------------
 

@@ -163,3 +163,7 @@ class Symbols(ABC):
     def completions(self, prefix: str) -> Iterator[str]:
         """Names that begin with `prefix` (`nt!Ke`), for the prompt; none where symbols are not loaded."""
         return iter(())
+
+    def type_completions(self, prefix: str) -> Iterator[str]:
+        """Names of types that begin with `prefix` (`nt!_EPR`, `_EPR`), as `completions`."""
+        return iter(())

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing import Callable, Iterator, Tuple
 
 
+#: States of a module whose symbols were looked for in vain.
+_BARE = ("no symbols", "export symbols")
+
+
 def banner_lines(session: Session) -> Iterator[Line]:
     """The lines above the first prompt; what the dump lacks costs its own lines only."""
     yield (Span(f"dumpkit {__version__}", "heading"), ": help lists the commands, q ends")
@@ -22,7 +26,7 @@ def banner_lines(session: Session) -> Iterator[Line]:
     for note in target.notes:
         yield (Span(f"Note: {note}", "warning"),)
     yield ""
-    for part in (_system, _bugcheck, _place):
+    for part in (_system, _bugcheck, _place, _symbols):
         yield from _or_why_not(part, session)
 
 
@@ -56,3 +60,13 @@ def _place(session: Session) -> Tuple[Line, ...]:
     place = target.symbols.nearest(context.instruction_pointer)
     instruction = current_line(target, context)
     return (instruction,) if place is None else ((Span(f"{place}:", "symbol"),), instruction)
+
+
+def _symbols(session: Session) -> Tuple[Line, ...]:
+    """What to do where the kernel has no symbols: behind `_place`, which has looked for them."""
+    symbols = session.dump.symbols
+    kernel = session.dump.module_named("nt")
+    if kernel is None or symbols.state(kernel) not in _BARE:
+        return ()
+    advice = "-y PATH names places, .symfix and .reload ask Microsoft's server"
+    return ((Span(f"nt has no symbols (lmv m nt says where was looked): {advice}", "dim"),),)

@@ -13,10 +13,13 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.registers import PARTS
 from dumpkit.registry import REGISTERED, Argument, Command, Expression, Option, Switch, Text, Word
 from dumpkit.session import Session
+from dumpkit.symbols.types import RecordType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar
+
+    from dumpkit.symbols.types import Type
 
     _Value = TypeVar("_Value")
 
@@ -103,6 +106,9 @@ class Completion:
             yield from _files(word, place)
         elif holds == "module":
             yield from self._modules(word, place)
+        elif holds == "type":
+            names = [each for each in before if not each.startswith(("-", "/"))]
+            yield from self._members(names[0], word, place) if names else self._types(word, place)
         elif holds == "":
             yield from self._expression(word, place)
 
@@ -133,6 +139,39 @@ class Completion:
             for name in target.symbols.completions(typed):
                 yield Candidate(place, name)
 
+    def _types(self, typed: str, place: int) -> Iterator[Candidate]:
+        """Types, and variables, which `dt` takes as well."""
+        target = self.session.target
+        if target is None:
+            return
+        if "!" not in typed:
+            yield from self._modules(typed, place)
+        # Nearly every name of a type begins so; who types the rest means it, too.
+        module, bang, bare = typed.rpartition("!")
+        for prefix in (typed, f"{module}{bang}_{bare}") if bare and not bare.startswith("_") else (typed,):
+            for name in target.symbols.type_completions(prefix):
+                yield Candidate(place, name)
+        yield from self._symbols(typed, place)
+
+    def _members(self, type_name: str, typed: str, place: int) -> Iterator[Candidate]:
+        """Members of a type whose symbols are loaded, one step of a path at a time; addresses stand there as well."""
+        target = self.session.target
+        if target is None or not any(name == type_name for name in target.symbols.type_completions(type_name)):
+            return
+        path, dot, name = typed.rpartition(".")
+        try:
+            found: Optional[Type] = target.type(type_name).type
+        except DumpkitError:
+            return
+        if dot and isinstance(found, RecordType):
+            step = found.path(path)
+            found = step[1] if step is not None else None
+        if isinstance(found, RecordType):
+            names = dict(_named_members(found))
+            for member, meaning in _beginning(names, name):
+                yield Candidate(place + len(typed) - len(name), member, meaning)
+        yield from self._expression(typed, place)
+
     def _registers(self, typed: str, place: int) -> Iterator[Candidate]:
         target = self.session.target
         if target is None:
@@ -158,6 +197,16 @@ class Completion:
             return "not known"
         except DumpkitError:
             return ""
+
+
+def _named_members(record: RecordType) -> Iterator[Tuple[str, str]]:
+    """(name, name of its type) of each member, those of unnamed members and base classes too."""
+    for member in record.members:
+        if member.kind == "base" or not member.name or member.name.startswith("<unnamed"):
+            if isinstance(member.type, RecordType):
+                yield from _named_members(member.type)
+        else:
+            yield member.name, member.type.name
 
 
 def _beginning(names: Dict[str, _Value], typed: str) -> Iterator[Tuple[str, _Value]]:

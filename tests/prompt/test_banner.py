@@ -45,3 +45,10 @@ def test_registers_that_are_missing_cost_the_place_only() -> None:
 def test_a_session_without_a_dump_opens_with_one_line() -> None:
     (line,) = lines_of(session_on(None))
     assert line.startswith("dumpkit ")
+
+
+def test_it_says_where_a_kernel_without_symbols_could_get_them() -> None:
+    target = MadeTarget()
+    assert not any("symbols" in line for line in lines_of(session_on(target)))
+    target.symbols.state = lambda module: "no symbols"  # type: ignore[method-assign]
+    assert lines_of(session_on(target))[-1].startswith("nt has no symbols (lmv m nt says where was looked): -y PATH")

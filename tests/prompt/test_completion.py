@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Iterator, List, Optional
 
+import dumpkit
 import pytest
 from dumpkit.dispatcher import load_all
 from dumpkit.prompt.completion import LIMIT, Completion
@@ -14,6 +15,8 @@ from dumpkit.target import Target
 
 from tests.made_target import MadeTarget
 from tests.running import session_on
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def offered(line: str, target: Optional[Target] = None) -> List[str]:
@@ -203,3 +206,18 @@ def test_an_endless_number_of_symbols_is_cut() -> None:
     target = MadeTarget()
     target.symbols.completions = endless  # type: ignore[method-assign]
     assert len(offered("u nt!x", target)) == LIMIT
+
+
+def test_types_and_their_members_are_offered_once_symbols_are_loaded() -> None:
+    with dumpkit.open(EXAMPLES / "fast-mutex-irql") as dump:
+        assert offered("dt nt!_KTHR", dump.target) == []
+        dump.run("k")
+        assert offered("dt nt!_KTHR", dump.target)[0] == "dt nt!_KTHREAD"
+        assert offered("dt -r kthr", dump.target)[0] == "dt -r _KTHREAD"
+        assert "ddt nt!_EPROCESS" in offered("ddt nt!_EPR", dump.target)
+        assert offered("dt n", dump.target)[:2] == ["dt nt", "dt Ntfs"]
+        assert offered("dt nt!KeBugC", dump.target) == ["dt nt!KeBugCheckEx"]
+        assert offered("dt nt!_KTHREAD ApcSt", dump.target)[0] == "dt nt!_KTHREAD ApcState"
+        assert offered("dt nt!_KTHREAD ApcState.Pr", dump.target) == ["dt nt!_KTHREAD ApcState.Process"]
+        assert offered("dt nt!_NOTHING Ap", dump.target) == []
+        assert "dt nt!_KTHREAD @rsp" in offered("dt nt!_KTHREAD @rs", dump.target)
