@@ -242,9 +242,20 @@ def _irql_verdict(target: Target, analysis: CrashAnalysis) -> Tuple[Optional[Irq
 
 
 def _next(analysis: CrashAnalysis) -> Tuple[Tuple[str, str], ...]:
-    """What the bugcheck's description recommends: a command and what it shows, a line each."""
-    pairs = (line.split(": ", 1) for line in analysis.bugcheck.rules.get("next", "").splitlines())
-    return tuple((command, words) for command, words in pairs)
+    """What the bugcheck's description recommends: a command and what it shows, a line each.
+
+    A command that takes an argument of the bugcheck is left out where that is 0.
+    """
+    found: List[Tuple[str, str]] = []
+    for line in analysis.bugcheck.rules.get("next", "").splitlines():
+        command, words = line.split(": ", 1)
+        wanted = [(f"{{{number}}}", value) for number, value in enumerate(analysis.parameters, 1)]
+        if any(mark in command and not value for mark, value in wanted):
+            continue
+        for mark, value in wanted:
+            command = command.replace(mark, f"{value:x}")
+        found.append((command, words))
+    return tuple(found)
 
 
 def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analysis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -228,3 +229,19 @@ def test_the_caller_of_what_compilers_put_into_a_driver_is_blamed(helper: str, t
     world.die(0x139, 2, 0, 0, 0, irql=0)
     found = analysed(world, tmp_path)
     assert found.bucket == "0x139_2_STACK_COOKIE_CHECK_FAILURE_bad!Overrun"
+
+
+@pytest.mark.parametrize(("address", "next_line"), [(0xFFFFA08F11112220, "Next: object ffffa08f11112220"), (0, None)])
+def test_the_object_that_a_bugcheck_is_about_is_looked_at_next(
+    address: int, next_line: Optional[str], tmp_path: Path
+) -> None:
+    world = CrashWorld(19041)
+    for name in ("bad!Release", "nt!ObfDereferenceObjectWithTag"):
+        world.function(name)
+    world.open()
+    world.enter([*SYSTEM_THREAD, "bad!Release", "nt!ObfDereferenceObjectWithTag"])
+    world.die(0x18, 0, address, 2, 0xFFFFFFFFFFFFFFFF, irql=0)
+    lines = shown(world, tmp_path, "analyze")
+    assert [line for line in lines if line.startswith("Next: ")] == (
+        [f"{next_line} shows the object and its counts"] if next_line is not None else []
+    )
