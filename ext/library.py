@@ -14,30 +14,37 @@ Every failure is a DumpkitError.
 from __future__ import annotations
 
 import io
+import os
+from threading import RLock
 
 from dumpkit.dispatcher import Dispatcher, parse_call, split_commands
-from dumpkit.errors import CommandError
+from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.output import Output, data, plain
 from dumpkit.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, List, Optional, Sequence
+    from typing import Any, List, NoReturn, Optional, Sequence, Tuple, Union
 
     from dumpkit.dispatcher import Call
     from dumpkit.kernel.process import Process
-    from dumpkit.kernel.thread import Thread
+    from dumpkit.kernel.thread_sweep import ProcessSweep, ThreadSweep
     from dumpkit.memory import AddressSpace
     from dumpkit.module import Module
     from dumpkit.objects import BoundType
-    from dumpkit.target import Target
+    from dumpkit.objects.lists import ListWalk
+    from dumpkit.target import Bugcheck, Target
+    from typing_extensions import TypeAlias
+
+    Path: TypeAlias = "Union[str, os.PathLike[str]]"
 
 
 class Answer:
     """What a command found: as the command's own dataclass, as JSON's values, as text."""
 
-    def __init__(self, dispatcher: Dispatcher, call: Call, result: Any) -> None:
+    def __init__(self, dispatcher: Dispatcher, turn: RLock, call: Call, result: Any) -> None:
         self._dispatcher = dispatcher
+        self._turn = turn
         self._call = call
         #: The command's frozen dataclass; addresses in it are ints. None where a command has nothing to tell.
         self.result = result
@@ -55,7 +62,8 @@ class Answer:
     @property
     def lines(self) -> List[str]:
         """The lines that WinDbg's user would see."""
-        return [plain(line) for line in self._dispatcher.render(self._call, self.result)]
+        with self._turn:
+            return [plain(line) for line in self._dispatcher.render(self._call, self.result)]
 
     @property
     def text(self) -> str:
@@ -65,28 +73,57 @@ class Answer:
     def __repr__(self) -> str:
         return f"<Answer of {self.command}: {type(self.result).__name__}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from html import escape
+
+        return f"<pre>{escape(self.text)}</pre>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Answer belongs to its open dump: .result, .data and .lines can be pickled")
+
     def __str__(self) -> str:
         return self.text
 
 
 class Dump:
-    """An open dump with a session of its own: what `.trap` or `~2s` make current holds for the next `run`."""
+    """An open dump with a session of its own: what `.trap` or `~2s` make current holds for the next `run`.
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    Pickled, as by multiprocessing, it is its path: the other side opens it anew.
+    """
+
+    def __init__(self, target: Target, symbols: Optional[str] = None, offline: bool = False) -> None:
+        self._target = target
+        self._symbols, self._offline = symbols, offline
+        self._is_closed = False
+        #: A session is for one command at a time.
+        self._turn = RLock()
         self.session = Session(Output(io.StringIO()), target)
         self._dispatcher = Dispatcher(self.session)
+
+    @property
+    def target(self) -> Target:
+        """What the kernel model works on. Raises DumpkitError once the dump is closed."""
+        self._refuse_if_closed()
+        return self._target
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise DumpkitError(f"{self._target.name} was closed")
 
     def run(self, command: str) -> Answer:
         """The answer to one command as a person types it: "k", "!pool ffff8009…", "dt nt!_EPROCESS @$proc".
 
         Raises CommandError for several commands at once, DumpkitError where the command fails.
         """
-        commands = split_commands(command)
+        self._refuse_if_closed()
+        commands = split_commands(self.session.aliases.expand(command))
         if len(commands) != 1:
-            raise CommandError(f"one command at a time: {command!r} holds {len(commands)}")
+            words = f"one command at a time: {command!r} holds {len(commands)}" if commands else "a command is missing"
+            raise CommandError(words)
         call = parse_call(commands[0])
-        return Answer(self._dispatcher, call, self._dispatcher.call(call))
+        with self._turn:
+            return Answer(self._dispatcher, self._turn, call, self._dispatcher.call(call))
 
     def type(self, name: str) -> BoundType:
         """A type of the kernel ("_EPROCESS") or of a module ("ndis!_NDIS_PACKET"); `.at(address)` gives an object."""
@@ -94,7 +131,28 @@ class Dump:
 
     def evaluate(self, expression: str) -> int:
         """The value of a MASM expression: "nt!KiProcessorBlock", "@rsp+8", "poi(@$thread)"."""
+        self._refuse_if_closed()
         return self.session.evaluate(expression)
+
+    def symbol(self, address: int) -> Optional[str]:
+        """The name of a virtual address, "nt!KiPageFault+0x474"; None outside every image."""
+        place = self.target.symbols.nearest(address)
+        return str(place) if place is not None else None
+
+    def list(self, head: Union[int, str], type: str, member: str) -> ListWalk:
+        """The records of a kernel list, by the address of its head or its name, and the link's `member` in `type`.
+
+            for process in dump.list("nt!PsActiveProcessHead", "_EPROCESS", "ActiveProcessLinks"):
+
+        A list that is damaged ends where it is: the walk's `complete` and `ended` tell.
+        """
+        address = self.evaluate(head) if isinstance(head, str) else head
+        return self.target.list(address, type, member)
+
+    @property
+    def bugcheck(self) -> Optional[Bugcheck]:
+        """The stop code and its four parameters; None where the machine did not stop by itself."""
+        return self.target.bugcheck
 
     @property
     def memory(self) -> AddressSpace:
@@ -106,38 +164,48 @@ class Dump:
         """The loaded images, ascending by base address."""
         return self.target.modules
 
-    def processes(self) -> Iterator[Process]:
-        """The processes of the kernel's list, System first."""
-        from dumpkit.kernel.process import processes
+    def processes(self) -> ProcessSweep:
+        """The processes of the kernel's list, System first; `problems` then says why there may be more."""
+        from dumpkit.kernel.thread_sweep import ProcessSweep
 
-        return iter(processes(self.target))
+        return ProcessSweep(self.target, with_idle=False)
 
-    def threads(self) -> Iterator[Thread]:
-        """The threads of every process of the kernel's list."""
-        for process in self.processes():
-            yield from process.threads()
+    def process(self, which: Union[int, str]) -> Optional[Process]:
+        """The first process of an id or a name ("lsass.exe", "lsass"); None where there is none."""
+        from dumpkit.kernel.process import find_process
+
+        return find_process(self.target, which)
+
+    def threads(self) -> ThreadSweep:
+        """The threads of every process of the kernel's list; `problems` then says which could not be found."""
+        from dumpkit.kernel.thread_sweep import ThreadSweep
+
+        return ThreadSweep(self.target)
 
     def close(self) -> None:
-        """Let go of the dump and of its symbol files."""
-        self.session.close_log()
-        self.target.close()
+        """Let go of the dump and of its symbol files; whatever is asked of it afterwards is an error."""
+        if not self._is_closed:
+            self.session.close_log()
+            self._target.close()
+            self._is_closed = True
 
     def __enter__(self) -> Dump:
         return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return open_dump, (self._target.name, self._symbols, self._offline)
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Dump {self.target.name}: {self.target.kind}>"
+        return f"<Dump {self._target.name}: {'closed' if self._is_closed else self._target.kind}>"
 
 
-def open_dump(path: str, symbols: Optional[str] = None, offline: bool = False) -> Dump:
-    """Open a dump, or the only one in a folder.
-
-    `symbols` is a symbol path in WinDbg's syntax, looked in before _NT_SYMBOL_PATH; `offline` asks no server,
-    whatever the path says. Raises DumpkitError for a file that cannot be read, DumpFormatError for no dump.
-    """
+def open_dump(path: Path, symbols: Union[Path, Sequence[Path], None] = None, offline: bool = False) -> Dump:
+    """Open a dump, or the only one in a folder: `dumpkit.open`, which says more."""
     from dumpkit.dump import open_dump as open_target
 
-    return Dump(open_target(path, symbols, offline))
+    places = [symbols] if symbols is None or isinstance(symbols, (str, os.PathLike)) else symbols
+    symbol_path = ";".join(os.fspath(place) for place in places if place is not None) or None
+    return Dump(open_target(os.fspath(path), symbol_path, offline), symbol_path, offline)

@@ -29,6 +29,9 @@ class Module(NamedTuple):
     def __contains__(self, address: object) -> bool:
         return isinstance(address, int) and self.base <= address < self.base + self.size
 
+    def __repr__(self) -> str:
+        return f"<Module {self.name} {self.base:016x} {self.end:016x} {self.image_name}>"
+
 
 class UnloadedModule(NamedTuple):
     """An image that was unloaded before the crash: `[base, end)` are the virtual addresses it had."""

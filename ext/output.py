@@ -28,7 +28,7 @@ Line: TypeAlias = "Union[str, Sequence[Union[str, Span]]]"
 
 
 class Hex(int):
-    """A number that people read in hexadecimal: an address, a register, a code. JSON gives it as "0x…"."""
+    """A number that people read in hexadecimal: an address, a register, a code. JSON and `repr` give it as "0x…"."""
 
     __slots__ = ()
 
@@ -38,6 +38,11 @@ STYLES = {
     "address": "36",
     "symbol": "33",
     "heading": "1",
+    def __repr__(self) -> str:
+        return f"{self:#x}"
+
+    __str__ = int.__repr__
+
     "good": "32",
     "warning": "33",
     "error": "31",

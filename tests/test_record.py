@@ -40,7 +40,7 @@ def test_a_record_is_frozen_and_hashable() -> None:
     with pytest.raises(AttributeError, match="frozen"):
         place.name = "there"  # type: ignore[misc]
     assert len({place, Place(Hex(1))}) == 1
-    assert repr(place) == "Place(address=1, name='nowhere', _shown=True)"
+    assert repr(place) == "Place(address=0x1, name='nowhere', _shown=True)"
 
 
 def test_dataclasses_functions_work_on_it() -> None:
