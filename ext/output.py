@@ -32,17 +32,17 @@ class Hex(int):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return f"{self:#x}"
+
+    __str__ = int.__repr__
+
 
 #: ANSI SGR codes by style.
 STYLES = {
     "address": "36",
     "symbol": "33",
     "heading": "1",
-    def __repr__(self) -> str:
-        return f"{self:#x}"
-
-    __str__ = int.__repr__
-
     "good": "32",
     "warning": "33",
     "error": "31",
