@@ -1,13 +1,15 @@
-"""PDBs that clang and lld-link make of the sources beside the tests."""
+"""PDBs that clang and lld-link make of the sources beside the tests, and a symbol server with its store."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, Iterator, List
 
 import pytest
+
+from tests.forge.symbol_server import SymbolServerFixture
 
 SOURCES = Path(__file__).parent / "sources"
 _CLANG = ["clang", "--target=x86_64-pc-windows-msvc", "-O1", "-ffunction-sections", "-fms-extensions"]
@@ -67,3 +69,21 @@ def wide_source() -> str:
         f"struct Wide {{\n{members}\n}} wide;\nenum Many {{ {enumerators} }} many;\n"
         "int EntryPoint(void) { return wide.member_number_3 + many; }\n"
     )
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loopback interface is reached without this machine's proxy."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[SymbolServerFixture]:
+    with SymbolServerFixture() as running:
+        yield running
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
