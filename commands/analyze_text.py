@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _RULE = "*" * 79
 CLOSING_RULE = "---------"
 INCONCLUSIVE_MODULE, INCONCLUSIVE_IMAGE = "Unknown_Module", "Unknown_Image"
+#: What paging fails with where the disk, its cable or its controller does.
+_DISK_ERRORS = frozenset((0xC000000E, 0xC000009C, 0xC000009D, 0xC0000185))
 #: Statements of `unknown` that no label of the output stands for.
 _QUIET = (
     "virtual_machine",
@@ -238,6 +240,8 @@ def _record_lines(result: Analysis) -> Iterator[Line]:
     if result.status is not None:
         text = f" - {result.status_text}" if result.status_text else ""
         yield from _labelled("ERROR_CODE", f"(NTSTATUS) 0x{result.status:x}{text}", " ")
+        if result.status in _DISK_ERRORS and bare_code(result.description.code) == 0x7A:
+            yield from _labelled("DISK_HARDWARE_ERROR", "There was error with disk hardware", " ")
     if result.exception is not None:
         yield from _labelled("EXCEPTION_CODE_STR", f"{result.exception.code:x}")
         for number, parameter in enumerate(result.exception.parameters, 1):

@@ -95,7 +95,7 @@ def test_the_labels_stand_in_windbgs_order(code: int, words: str, between: List[
             "80000003 IP ER CX",
             "(NTSTATUS) 0xc0000005 - The instruction at 0x%p referenced memory at 0x%p. The memory could not be %s.",
         ),
-        (0x7A, "1 ffffffffc000009c 0 ADDR", "(NTSTATUS) 0xc000009c - There are bad blocks (sectors) on the hard disk."),
+        (0x7A, "1 ffffffffc000009c 0 ADDR", "(NTSTATUS) 0xc000009c - STATUS_DEVICE_DATA_ERROR"),
         (0x74, "2 0 0 c0000218", "(NTSTATUS) 0xc0000218 - {Registry File Failure}  The registry cannot load the hive"),
         (0x77, "1 e0000001 0 0", "(NTSTATUS) 0xe0000001 - <Unable to get error code text>"),
     ],

@@ -53,7 +53,7 @@ def test_codes_are_found_exactly():
         (0x80000003, "{EXCEPTION}  Breakpoint  A breakpoint has been reached."),
         (0xC000001D, "{EXCEPTION}  Illegal Instruction  An attempt was made to execute an illegal instruction."),
         (0xC0000094, "{EXCEPTION}  Integer division by zero."),
-        (0xC000009C, "There are bad blocks (sectors) on the hard disk."),
+        (0xC000009C, "STATUS_DEVICE_DATA_ERROR"),
         (0xFFFFFFFF_C000000E, "A device which does not exist was specified."),
         (
             0xC0000006,

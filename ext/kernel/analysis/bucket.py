@@ -32,6 +32,7 @@ def failure_bucket(
     form = bugcheck.rules.get("bucket") or _default(bugcheck, parameters)
     if is_paged_code and form == "AV_{symbol}":
         form = "AV_CODE_AV_PAGED_IP_{symbol}"
+    numbers = [parameters[int(number) - 1] for (number,) in bugcheck.rule("status")]
     words = {
         "symbol": culprit.bucket_symbol,
         "image": culprit.image or INCONCLUSIVE,
@@ -41,6 +42,7 @@ def failure_bucket(
         # Argument 4 of 0x50 says why the address could not be used; 2 is an address without a page table.
         "region": "INVALID" if parameters[3] == 2 else "(null)",
         "apc": _apc_words(parameters),
+        "status": f"{numbers[0] & 0xFFFF_FFFF:x}" if numbers else "",
     }
     words.update({str(number): f"{value:x}" for number, value in enumerate(parameters, 1)})
     for word, value in words.items():
