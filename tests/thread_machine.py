@@ -32,6 +32,8 @@ TICKS = UPTIME // 156250
 #: KWAIT_REASON.
 EXECUTIVE, DELAY, USER_REQUEST, QUEUE_REASON, LPC_REPLY = 0, 4, 6, 15, 17
 RESOURCE, PUSH_LOCK, PREEMPTED, FAST_MUTEX, TERMINATED_REASON = 27, 28, 32, 34, 22
+#: The first build whose threads wait for resources and push locks by blocks on their stacks, with lock entries.
+FIRST_WITH_STACK_WAITERS = 9200
 #: Where a waiting thread's wait blocks and events may lie: below its outermost frames.
 _LOCALS = 0x1200
 
@@ -167,6 +169,10 @@ def _locks(at: _Builder) -> None:
     acquiring = ("test!Worker", "nt!ExAcquireResourceExclusiveLite", "nt!ExpWaitForResource")
     for name in ("exclusive", "shared", "entry", "pointer"):
         at.thread(name, acquiring)
+    if machine.build < FIRST_WITH_STACK_WAITERS:
+        _old_resources(at)
+        return
+    for name in ("exclusive", "shared", "entry", "pointer"):
         wait(threads[name], RESOURCE, [at.event_on_stack(name)])
     held = add_resource(machine, exclusive=threads["ready"], contention=1)
     chain_waiters(held, [at.local("exclusive", 0x20)])
@@ -191,6 +197,24 @@ def _locks(at: _Builder) -> None:
         machine.put_u64(threads[name]["Tcb.KernelStack"] + 0x300, lock)
     add_lock_entry(at.thread("push owner"), 1, lock)
     wait(threads["push owner"], EXECUTIVE, [add_event(machine)])
+
+
+def _old_resources(at: _Builder) -> None:
+    """Resources of Windows 7 and before: threads wait for the resource's own event and semaphore."""
+    machine, threads = at.machine, at.threads
+    held = add_resource(machine, exclusive=threads["ready"], contention=1, exclusive_waiters=1)
+    owners = [(threads["ready"], 1), (threads["runner"], 2)]
+    shared = add_resource(machine, shared=owners, contention=39, exclusive_waiters=1)
+    named = add_resource(machine, exclusive=threads["terminated"], exclusive_waiters=1)
+    pointed = add_resource(machine, shared_waiters=1)
+    own_by_pointer(pointed, 0xFFFFE00012345678)
+    for name, resource in (("exclusive", held), ("shared", shared), ("entry", named), ("pointer", pointed)):
+        waited = add_semaphore(machine, 0) if resource is pointed else add_event(machine)
+        resource["SharedWaiters" if resource is pointed else "ExclusiveWaiters"] = waited
+        wait(threads[name], RESOURCE, [waited])
+    at.parts["pointed"] = pointed.address
+    at.parts.update(held=held.address, shared=shared.address, named=named.address)
+    at.parts["free resource"] = add_resource(machine).address
 
 
 def _deadlocks(at: _Builder) -> None:

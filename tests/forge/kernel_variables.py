@@ -31,6 +31,8 @@ VARIABLES: Dict[str, int] = {
     "KiInitialProcess": 0xC00, "MiState": 0x4000, "ExPoolState": 0x90000,
 }  # fmt: skip
 
+#: Variable -> the first build that has it, for those that an older Windows of the forge has not.
+_FIRST_BUILDS = {"ObHeaderCookie": 10240}
 #: KDDEBUGGER_DATA64 calls these otherwise.
 _OTHER_NAMES = {"KiBugcheckData": "KiBugCheckData"}
 
@@ -75,7 +77,7 @@ _CONSTANTS = {
 }  # fmt: skip
 
 
-def label_variables(image: Image, places: Mapping[str, int], first: int) -> None:
+def label_variables(image: Image, places: Mapping[str, int], first: int, build: int = 22621) -> None:
     """Name the kernel's variables: at the RVAs of `places`, the others one behind the other from `first` on."""
     taken = {name: (rva, rva + VARIABLES.get(name, 16)) for name, rva in places.items()}
     at = first
@@ -87,7 +89,8 @@ def label_variables(image: Image, places: Mapping[str, int], first: int) -> None
                 if at < end and start < at + size:
                     at = -(-end // 0x10) * 0x10
             rva, at = at, at + size
-        image.label(name, rva, is_function=False)
+        if build >= _FIRST_BUILDS.get(name, 0):
+            image.label(name, rva, is_function=False)
 
 
 def debugger_data(machine: Machine, size: int = 0x388) -> bytes:
@@ -98,7 +101,7 @@ def debugger_data(machine: Machine, size: int = 0x388) -> bytes:
         place = machine.globals.get(_OTHER_NAMES.get(name, name))
         if place is not None:
             values[name] = place
-    values.update({name: layouts.offset(*path) for name, path in _OFFSETS.items()})
+    values.update({name: layouts.offset(*path) for name, path in _OFFSETS.items() if layouts.has(*path)})
     values.update({name: layouts.size(type) for name, type in _SIZES.items()})
     values.update(machine.debugger_members)
     values.pop("MmPageSize", None)

@@ -104,6 +104,14 @@ class Layouts:
         """Offset of a member in bytes."""
         return self.place(name, path).offset
 
+    def has(self, name: str, path: str) -> bool:
+        """Whether this Windows has a member: the rest of the forge leaves out what it lacks."""
+        try:
+            self.place(name, path)
+        except KeyError:
+            return False
+        return True
+
     def _find(self, name: str, path: str) -> Place:
         offset, current = 0, self.type(name)
         for member, index in _STEP.findall(path):
@@ -174,7 +182,7 @@ def parse(text: str) -> Dict[str, Paragraph]:
 
 @cache
 def windows(build: int, *more: str) -> Layouts:
-    """The layouts of Windows 10 build 19041, of Windows 11 build 22000 or of 22621.
+    """The layouts of Windows 7 (7601), of Windows 10 build 19041, of Windows 11 build 22000 or of 22621.
 
     `more` names further tables, whose structures take the place of those of the same name.
     """

@@ -24,6 +24,8 @@ _TYPE_VARIABLES = {
     "Device": "IoDeviceObjectType", "Event": "ExEventObjectType", "Mutant": "ExMutantObjectType",
     "Semaphore": "ExSemaphoreObjectType", "Type": "ObpTypeObjectType",
 }  # fmt: skip
+#: The first build that mixes a cookie and the header's address into the type's index.
+_FIRST_WITH_COOKIE = 10240
 #: Name -> index, as Windows 10 and 11 number them.
 TYPES = {
     "Type": 2, "Directory": 3, "SymbolicLink": 4, "Token": 5, "Process": 7, "Thread": 8, "Event": 16, "Mutant": 17,
@@ -40,7 +42,8 @@ class ObjectManager:
         self.types: Dict[str, Structure] = {}
         #: The objects that were created with a name: type, name, object.
         self.named: List[Tuple[str, str, Structure]] = []
-        machine.set_global("ObHeaderCookie", cookie, 1)
+        if machine.build >= _FIRST_WITH_COOKIE:
+            machine.set_global("ObHeaderCookie", cookie, 1)
         machine.set_global("ObpInfoMaskToOffset", self._mask_offsets())
         for name, index in TYPES.items():
             self._add_type(name, index)
@@ -69,7 +72,9 @@ class ObjectManager:
         size = machine.layouts.offset("_OBJECT_HEADER", "Body")
         header = machine.view("_OBJECT_HEADER", body - size)
         machine.put(header.address, bytes(size))
-        index = TYPES[type] ^ header.address >> 8 & 0xFF ^ self.cookie
+        index = TYPES[type]
+        if machine.build >= _FIRST_WITH_COOKIE:
+            index ^= header.address >> 8 & 0xFF ^ self.cookie
         header.set({"PointerCount": pointers, "HandleCount": handles, "TypeIndex": index})
         if name is not None:
             header["InfoMask"] = _NAME

@@ -65,7 +65,7 @@ class Scene:
         image.section(".pdata", PDATA, _PDATA, 0x1000)
         if not number:
             image.section(".data", DATA, _DATA, 0x100000)
-            label_variables(image, {}, _DATA)
+            label_variables(image, {}, _DATA, self.build)
         image.section(".reloc", RELOC, 0x130000 if not number else _DATA, 0x1000)
         stem = "ntkrnlmp" if not number else file.rsplit(".", 1)[0]
         image.set_codeview(CodeView(f"{stem}.pdb", f"F0D6E00000000000{self.build:08X}{number:08X}"))

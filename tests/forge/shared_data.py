@@ -22,23 +22,23 @@ def add_shared_data(
     data = machine.place("_KUSER_SHARED_DATA", ADDRESS)
     for name, value in (("SystemTime", system_time), ("InterruptTime", uptime), ("TimeZoneBias", bias)):
         data.set({f"{name}.LowPart": value, f"{name}.High1Time": value >> 32, f"{name}.High2Time": value >> 32})
-    data.set(
-        {
-            "TickCountMultiplier": 0xFA00000,
-            "TickCountQuad": uptime // TICK,
-            "NtBuildNumber": machine.build,
-            "NtProductType": product,
-            "ProductTypeIsValid": 1,
-            "NativeProcessorArchitecture": 9,
-            "NtMajorVersion": 10,
-            "SuiteMask": suite,
-            "ImageNumberLow": 0x8664,
-            "ImageNumberHigh": 0x8664,
-            "NtSystemRoot": "C:\\Windows".encode("utf-16-le"),
-            "ActiveProcessorCount": processors,
-            "ActiveGroupCount": 1,
-        }
-    )
+    values = {
+        "TickCountMultiplier": 0xFA00000,
+        "TickCountQuad": uptime // TICK,
+        "NtBuildNumber": machine.build,
+        "NtProductType": product,
+        "ProductTypeIsValid": 1,
+        "NativeProcessorArchitecture": 9,
+        "NtMajorVersion": 10 if machine.build >= 10240 else 6,
+        "SuiteMask": suite,
+        "ImageNumberLow": 0x8664,
+        "ImageNumberHigh": 0x8664,
+        "NtSystemRoot": "C:\\Windows".encode("utf-16-le"),
+        "ActiveProcessorCount": processors,
+        "ActiveGroupCount": 1,
+    }
+    # An older Windows has not all of them.
+    data.set({name: value for name, value in values.items() if name in data})
     machine.set_global("KeMaximumIncrement", TICK, 4)
     machine.set_global("KeTimeIncrement", TICK, 4)
     machine.set_global("KeBootTime", system_time - uptime)

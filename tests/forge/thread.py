@@ -118,10 +118,13 @@ def wait(
             "Tcb.State": WAITING,
             "Tcb.WaitReason": reason,
             "Tcb.WaitMode": int(user_mode),
-            "Tcb.WaitBlockCount": len(objects),
             "Tcb.WaitBlockList": thread.at("Tcb.WaitBlock[0]"),
         }
     )
+    # Windows 7 and before count none: the blocks are a ring.
+    is_ring = "Tcb.WaitBlockCount" not in thread
+    if not is_ring:
+        thread["Tcb.WaitBlockCount"] = len(objects)
     for index, each in enumerate(objects):
         block = thread.member(f"Tcb.WaitBlock[{index}]")
         block.set(
@@ -133,6 +136,8 @@ def wait(
                 "Object": each,
             }
         )
+        if is_ring:
+            block["NextWaitBlock"] = thread.at(f"Tcb.WaitBlock[{(index + 1) % len(objects)}]")
         header = machine.view("_DISPATCHER_HEADER", int(each))
         machine.append(header.at("WaitListHead"), block.at("WaitListEntry"))
 
