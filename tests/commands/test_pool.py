@@ -1,4 +1,4 @@
-"""`pool` and its kin: their texts, on forged pools and on the example."""
+"""`pool`: its text, on forged pools and on the example."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ from tests.forge.pool import (
     set_tag_counts,
     special_page,
 )
-from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, ClassicLab, HeapLab, mapped_pages
+from tests.kernel.pool.lab import (
+    NONPAGED,
+    OTHER,
+    PAGED_AREA,
+    SPECIAL_AREA,
+    TAG_COUNTS,
+    ClassicLab,
+    HeapLab,
+    mapped_pages,
+)
 from tests.running import run, run_lines, session_of, session_on
 from tests.shared import needs_shared, needs_symbols
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pool-0x13a"
 UNKNOWN = "\t\tOwning component : Unknown (update pooltag.txt)"
-
-
-@pytest.fixture(autouse=True)
-def no_tag_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DUMPKIT_POOLTAG", raising=False)
 
 
 @pytest.fixture(params=(19041, 22621))
@@ -296,210 +300,6 @@ def test_a_page_of_zeros_is_corrupt_from_its_start():
     ]
 
 
-# --- poolval -------------------------------------------------------------------------------------
-
-
-def test_poolval_shows_a_wrong_previous_size_as_in_the_transcript():
-    lab = ClassicLab()
-    blocks = [Block(0x100, "Aaaa"), Block(0x800, "Bbbb"), Block(0x700, "Cccc")]
-    places = classic_page(lab.machine, PAGED_AREA, blocks, PAGED_TYPE)
-    lab.machine.view("_POOL_HEADER", places[0])["PreviousSize"] = 0x41
-    assert lines(lab, f"!poolval {PAGED_AREA + 8:x}") == [
-        f"Pool page {PAGED_AREA + 8:016x} region is Paged pool",
-        "",
-        f"Validating Pool headers for pool page: {PAGED_AREA + 8:016x}",
-        "",
-        f"Pool page [ {PAGED_AREA:016x} ] is INVALID.",
-        "",
-        "Analyzing linked list...",
-        f"[ {PAGED_AREA:016x} ]: invalid previous size [ 0x41 ] should be [ 0x0 ]",
-        f"[ {PAGED_AREA:016x} --> {places[1]:016x} (size = 0x100 bytes)]: Corrupt region",
-        "",
-        "",
-        "Scanning for single bit errors...",
-        "",
-        "None found",
-    ]
-
-
-def test_poolval_finds_the_bit_that_was_turned_over():
-    lab = ClassicLab()
-    places = classic_page(lab.machine, PAGED_AREA, [Block(0x100, "Aaaa"), Block(0x800, "Bbbb"), Block(0x700, "Cccc")])
-    lab.machine.view("_POOL_HEADER", places[1])["BlockSize"] = 0x80 ^ 0x20
-    found = run(session_on(lab.target), f"poolval {PAGED_AREA:x}")
-    assert [(error.address, error.bit) for error in found.single_bit_errors] == [(places[1] + 2, 5)]
-    assert f"{places[1] + 2:016x}: with bit 5 turned over the headers agree" in lines(lab, f"poolval {PAGED_AREA:x}")
-
-
-def test_poolval_finds_the_bit_in_a_chunks_encoded_header(lab):
-    vs = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4)
-    vs.allocate(0x100, "Aaaa")
-    chunk = vs.next
-    vs.allocate(0x200, "Bbbb")
-    vs.allocate(0x100, "Cccc")
-    vs.fill()
-    lab.machine.put_u64(chunk, lab.machine.u64(chunk) ^ 1 << 22)
-    found = run(session_on(lab.target), f"poolval {chunk:x}")
-    assert not found.valid
-    assert [(error.address, error.bit) for error in found.single_bit_errors] == [(chunk + 2, 6)]
-
-
-def test_poolval_calls_a_sound_page_valid(example):
-    assert run_lines(example, "poolval ffffe2809abee000")[4:] == ["Pool page [ ffffe2809abee000 ] is VALID."]
-    listed = run_lines(example, "poolval ffffe2809abee000 3")
-    assert listed[6] == " ffffe2809abee000 size:  880 previous size:    0  (Allocated)  MmSt"
-    assert listed[7] == "    PoolType: 0x3  PoolTag: MmSt (74536d4d)"
-
-
-def test_poolval_of_what_is_no_pool_is_invalid_and_says_why(lab):
-    shown = lines(lab, f"poolval {OTHER:x}")
-    assert f"Pool page [ {OTHER & -0x1000:016x} ] is INVALID." in shown
-    assert "No allocator of the pool is known to have this page" in shown
-
-
-# --- poolused --------------------------------------------------------------------------------------
-
-
-COUNTS = {
-    "File": (40, 13280, 0, 0),
-    "Scbf": (1, 520, 2, 384),
-    "Mine": (0, 0, 7, 49480),
-    "None": (0, 0, 0, 0),
-}
-
-
-def test_poolused_is_shown_as_the_documentation_does(lab):
-    set_tag_counts(lab.machine, COUNTS)
-    assert lines(lab, "!poolused") == [
-        "   Sorting by  Tag",
-        "",
-        "  Pool Used:",
-        "            NonPaged            Paged",
-        " Tag    Allocs     Used    Allocs     Used",
-        " File       40    13280         0        0File objects , Binary: nt!io",
-        " Mine        0        0         7    49480UNKNOWN pooltag 'Mine', please update pooltag.txt",
-        " Scbf        1      520         2      384Mass storage driver tags ",
-        " TOTAL          41    13800         9    49864",
-    ]
-
-
-@pytest.mark.parametrize(
-    "arguments, order",
-    [
-        ("", "File Mine Scbf"),
-        ("2", "File Scbf Mine"),
-        ("4", "Mine Scbf File"),
-        ("1", "File Mine None Scbf"),
-        ("0 S*", "Scbf"),
-    ],
-)
-def test_poolused_sorts_and_chooses(lab, arguments, order):
-    set_tag_counts(lab.machine, COUNTS)
-    assert [row.tag for row in run(session_on(lab.target), f"poolused {arguments}").tags] == order.split()
-
-
-def test_poolused_sums_the_tables_of_all_processors(lab):
-    machine = lab.machine
-    set_tag_counts(machine, {"Twop": (5, 500, 0, 0)})
-    first, size = machine.u64(machine.address("PoolTrackTable")), machine.layouts.size("_POOL_TRACKER_TABLE")
-    second = machine.allocate(16 * size)
-    entry = machine.view("_POOL_TRACKER_TABLE", second)
-    entry.set({"Key": int.from_bytes(b"Twop", "little"), "NonPagedFrees": 2, "NonPagedBytes": -200})
-    machine.globals["ExPoolTagTables"] = 0xFFFFF80311100000
-    machine.put_u64(0xFFFFF80311100000, first, second)
-    lab.target.system = type(lab.target.system)(19041, False, 2, 1, 0x110, None, 0, None, None, None)
-    row = run(session_on(lab.target), "poolused").tags[0]
-    assert (row.nonpaged_allocations, row.nonpaged_bytes) == (3, 300)
-
-
-@pytest.mark.parametrize(
-    "arguments, words", [("6", "exclude each other"), ("8", "session"), ("0 abcde", "four characters")]
-)
-def test_poolused_refuses_what_it_cannot_do(lab, arguments, words):
-    set_tag_counts(lab.machine, COUNTS)
-    with pytest.raises(CommandError, match=words):
-        lines(lab, f"poolused {arguments}")
-
-
-def test_poolused_without_its_table_says_so(lab):
-    with pytest.raises(CommandError, match="PoolTrackTable is not set up"):
-        lines(lab, "poolused")
-    set_tag_counts(lab.machine, COUNTS)
-    lab.target.lose(lab.machine.u64(lab.machine.address("PoolTrackTable")))
-    assert "of the table at" in lines(lab, "poolused")[-1]
-
-
-# --- poolfind ---------------------------------------------------------------------------------------
-
-
-def test_poolfind_finds_a_tag_in_every_allocator(lab):
-    nonpaged = lab.pool.segment(NON_PAGED_NX, NONPAGED)
-    vs = nonpaged.vs(4).allocate(0x100, "Find")
-    places = nonpaged.lfh(1, 0x60, ["Find", None, "Othr", "Find"])
-    big = nonpaged.big(0x3000, "Find")
-    lab.pool.segment(PAGED, PAGED_AREA).vs(4).allocate(0x100, "Find", PAGED_TYPE)
-    lab.pool.large(PAGED, 0xFFFFD80120000000, 0x20000, "Find", PAGED_TYPE)
-    found = run(session_on(lab.target), "poolfind Find")
-    assert [each.address for each in found.allocations] == [big, vs, places[0], places[3]]
-    paged = run(session_on(lab.target), "poolfind Fi* 1")
-    assert [each.allocator for each in paged.allocations] == ["large", "VS"]
-
-
-def test_poolfind_is_shown_as_the_documentation_does(lab):
-    header = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4).allocate(0x100, "SeSd")
-    table = lab.machine.u64(lab.machine.address("PoolBigPageTable"))
-    end = table + 256 * lab.machine.layouts.size("_POOL_TRACKER_BIG_PAGES")
-    assert lines(lab, "!poolfind SeSd 0") == [
-        "",
-        f"Scanning large pool allocation table for Tag: SeSd ({table:016x} : {end:016x})",
-        "",
-        "Searching NonPaged pool (ffffa08000000000 : ffffa10000000000) for Tag: SeSd",
-        "",
-        f" {header:016x} size:  100 previous size:    0  (Allocated)  SeSd",
-        "",
-    ]
-
-
-@pytest.mark.parametrize("build", (17763, 9600))
-def test_poolfind_walks_classic_pages(build):
-    lab = ClassicLab(build)
-    for page in range(3):
-        blocks = [Block(0x100, "Find"), Block(0x300, "Othr"), Block(0xC00, "Find", page != 1)]
-        classic_page(lab.machine, NONPAGED + page * 0x3000, blocks)
-    found = run(session_on(lab.target), "poolfind Find")
-    assert [(each.address - NONPAGED, each.allocated) for each in found.allocations] == [
-        (0, True), (0x400, True), (0x3000, True), (0x3400, False), (0x6000, True), (0x6400, True),
-    ]  # fmt: skip
-
-
-def test_poolfind_finds_special_pool(lab):
-    page = lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(2, 3)
-    special_page(lab.machine, page + 0x1000, 0x230, "Spcl")
-    assert [each.address for each in run(session_on(lab.target), "poolfind Spcl 2").allocations] == [page + 0x1000]
-
-
-def test_poolfind_searches_headers_where_the_heaps_are_missing(lab):
-    header = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4).allocate(0x100, "Find")
-    lab.target.lose(lab.pool.state.at("PoolNode[0].Heaps[0]"))
-    assert lines(lab, "poolfind Find")[5] == (
-        f" {header:016x} size:  100 previous size:    0  (Allocated)  Find  (by its header alone)"
-    )
-
-
-def test_poolfind_takes_a_tags_value(lab):
-    header = lab.pool.segment(NON_PAGED_NX, NONPAGED).vs(4).allocate(0x100, "Irp ")
-    assert run(session_on(lab.target), "poolfind 0x20707249").allocations[0].address == header
-    assert run(session_on(lab.target), "poolfind Irp").allocations[0].address == header
-
-
-@pytest.mark.parametrize(
-    "arguments, words", [("Find 5", "pool type 5"), ("toolong", "no tag"), ("0xzz", "no tag's value")]
-)
-def test_poolfind_refuses_what_it_cannot_do(lab, arguments, words):
-    with pytest.raises(CommandError, match=words):
-        lines(lab, f"poolfind {arguments}")
-
-
 # --- Damage ------------------------------------------------------------------------------------------
 
 
@@ -517,7 +317,7 @@ def test_whatever_is_missing_or_damaged_every_command_ends_with_text_or_one_erro
     lab.pool.large(PAGED, 0xFFFFD80120000000, 0x14000, "V2lg", PAGED_TYPE)
     special = lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(1, 3)
     special_page(lab.machine, special, 0x4F0, "Scbf")
-    set_tag_counts(lab.machine, COUNTS)
+    set_tag_counts(lab.machine, TAG_COUNTS)
     pages = mapped_pages(lab)
     for number, data_bytes in junk:
         lab.machine.put(pages[number * len(pages) // 100] + number * 32, data_bytes)

@@ -22,6 +22,13 @@ NONPAGED, PAGED_AREA, SPECIAL_AREA, OTHER = (
 _HEAP_WORDS = ("_HEAP_", "_SEGMENT_HEAP", "_EX_POOL_HEAP", "_EX_HEAP", "_RTLP_HP", "_RTL_DYNAMIC", "_RTL_LOOKASIDE")
 REGIONS = {NONPAGED: "NonPagedPool", PAGED_AREA: "PagedPool", SPECIAL_AREA: "SpecialPoolPaged"}
 COOKIE = 0x5A17C0DE12345678
+#: Tag -> nonpaged allocations and their bytes, paged ones and theirs.
+TAG_COUNTS = {
+    "File": (40, 13280, 0, 0),
+    "Scbf": (1, 520, 2, 384),
+    "Mine": (0, 0, 7, 49480),
+    "None": (0, 0, 0, 0),
+}
 
 
 def bare_machine(build: int) -> Machine:

@@ -11,8 +11,8 @@ from dumpkit.kernel.pool.pools import pools_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.forge.pool import MMST, NON_PAGED_NX, PAGED, PAGED_TYPE, SPECIAL_NODE, special_page
-from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, SPECIAL_AREA, HeapLab, mapped_pages, shown
+from tests.forge.pool import MMST, NON_PAGED_NX, PAGED, PAGED_TYPE
+from tests.kernel.pool.lab import NONPAGED, OTHER, PAGED_AREA, HeapLab, mapped_pages, shown
 
 BUILDS = (19041, 22000, 22621)
 
@@ -271,113 +271,6 @@ def test_a_missing_type_is_a_clear_line_and_no_defect(lab, name):
     assert any(name in problem for problem in found.problems)
 
 
-# --- LFH ---------------------------------------------------------------------------------
-
-
-def test_lfh_blocks_are_busy_or_free_as_the_bitmap_says(lab):
-    tags = ["CM31", None, "MmSt", "Key ", None]
-    places = lab.pool.segment(PAGED, PAGED_AREA).lfh(1, 0x60, tags, PAGED_TYPE)
-    page = pools_of(lab.target).page(places[2] + 0x5F)
-    assert page.allocator == "LFH"
-    assert shown(page.blocks) == [(place, 0x60, tag is not None, tag) for place, tag in zip(places, tags)]
-    assert page.block is not None and page.block.address == places[2]
-
-
-def test_a_block_that_would_cross_a_page_is_not_there(lab):
-    places = lab.pool.segment(PAGED, PAGED_AREA).lfh(2, 0x330, ["Aaaa"] * 9, PAGED_TYPE)
-    crossing = [place for place in places if place % 0x1000 + 0x330 > 0x1000]
-    assert crossing
-    assert find_allocation(lab.target, crossing[0]).block is None
-    assert pools_of(lab.target).page(crossing[0] + 0x330).blocks[0].address not in crossing
-
-
-def test_a_damaged_lfh_header_is_told(lab):
-    segment = lab.pool.segment(PAGED, PAGED_AREA)
-    places = segment.lfh(1, 0x60, ["CM31"], PAGED_TYPE)
-    lab.machine.view("_HEAP_LFH_SUBSEGMENT", places[0] & -0x1000)["BlockOffsets.EncodedData"] = 0xFFFFFFFF
-    found = find_allocation(lab.target, places[0])
-    assert found.block is None and any(
-        "LFH subsegment's header" in text and "damaged" in text for text in found.problems
-    )
-
-
-def test_without_the_lfh_key_an_lfh_block_cannot_be_told(lab):
-    places = lab.pool.segment(PAGED, PAGED_AREA).lfh(1, 0x60, ["CM31"], PAGED_TYPE)
-    lab.target.lose(lab.machine.address("RtlpHpHeapGlobals"))
-    found = find_allocation(lab.target, places[0])
-    assert found.block is None and any("LfhKey cannot be read" in text for text in found.problems)
-
-
-# --- Ranges, large, special -----------------------------------------------------------------
-
-
-def test_a_range_of_its_own_is_found_from_every_page(lab):
-    segment = lab.pool.segment(PAGED, PAGED_AREA)
-    big = segment.big(0x2800, "Toke", PAGED_TYPE)
-    for step in (0, 0x1000, 0x27FF, 0x2FFF):
-        found = find_allocation(lab.target, big + step)
-        assert (found.allocator, found.block, found.size, found.tag) == ("big", big, 0x2800, "Toke")
-
-
-def test_a_range_without_an_entry_of_the_tracker_has_no_tag(lab):
-    big = lab.pool.segment(PAGED, PAGED_AREA).big(0x3000, "Toke", PAGED_TYPE)
-    lab.machine.set_global("PoolBigPageTable", lab.machine.allocate(0x2000, 0x1000))
-    found = find_allocation(lab.target, big + 0x1000)
-    assert (found.block, found.size, found.tag) == (big, 0x3000, None)
-    assert "PoolBigPageTable has no entry for it" in found.problems
-
-
-@pytest.mark.parametrize("encoded", [None, "tree", "node"])
-def test_large_allocations_are_found_in_the_tree(lab, encoded):
-    places = [0xFFFFD80120000000 + step * 0x1000000 for step in (4, 2, 6, 1, 3, 5, 7)]
-    for place in places:
-        lab.pool.large(PAGED, place, 0x23000, "V2lg", PAGED_TYPE)
-    if encoded is not None:
-        encode_tree(lab, encoded)
-    for place in places:
-        found = find_allocation(lab.target, place + 0x22FFF)
-        assert (found.allocator, found.block, found.size, found.tag) == ("large", place, 0x23000, "V2lg")
-    assert find_allocation(lab.target, places[0] + 0x23000).allocator is None
-
-
-def encode_tree(lab: HeapLab, way: str) -> None:
-    """Encode the links of the tree of large allocations, with the tree's address or with each node's."""
-    machine = lab.machine
-    heap = lab.pool.heap(PAGED)
-    tree = heap.at("LargeAllocMetadata")
-    waiting: List[int] = [heap["LargeAllocMetadata.Root"]]
-    while waiting:
-        node = machine.view("_HEAP_LARGE_ALLOC_DATA", waiting.pop())
-        for side in ("TreeNode.Left", "TreeNode.Right"):
-            if node[side]:
-                waiting.append(node[side])
-                node[side] = node[side] ^ (tree if way == "tree" else node.address)
-    heap["LargeAllocMetadata.Root"] = heap["LargeAllocMetadata.Root"] ^ tree
-    heap["LargeAllocMetadata.Encoded"] = 1
-
-
-def test_a_cut_tree_of_large_allocations_is_told(lab):
-    lab.pool.large(PAGED, 0xFFFFD80120000000, 0x4000, "V2lg", PAGED_TYPE)
-    lab.machine.set_global("PoolBigPageTableSize", 0)
-    lab.target.lose(lab.pool.heap(PAGED)["LargeAllocMetadata.Root"])
-    found = find_allocation(lab.target, 0xFFFFD80120000000)
-    assert found.block is None and any("tree of large allocations" in text for text in found.problems)
-
-
-def test_a_special_heaps_page_is_special_pool(lab):
-    page = lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(1, 3)
-    data = special_page(lab.machine, page, 0x4F0, "Scbf")
-    found = find_allocation(lab.target, data + 0x10)
-    assert (found.allocator, found.region, found.block, found.data) == ("special", "Special pool", page, data)
-    assert (found.size, found.tag, found.allocated, found.paged) == (0x4F0, "Scbf", True, False)
-
-
-def test_freed_special_pool_is_told_by_its_heap(lab):
-    lab.pool.segment(NON_PAGED_NX, SPECIAL_AREA & -0x100000, node=SPECIAL_NODE).range(1, 3)
-    found = find_allocation(lab.target, (SPECIAL_AREA & -0x100000) + 0x9123)
-    assert (found.allocator, found.allocated, found.data) == ("special", False, None)
-
-
 # --- Random pages ---------------------------------------------------------------------------
 
 
@@ -405,25 +298,6 @@ def test_every_address_of_a_random_vs_subsegment_is_found_in_its_chunk(data, bui
         for address in {start, start + 8, data.draw(st.integers(start, end - 1)), end - 1}:
             found = find_allocation(lab.target, address)
             assert (found.start, found.end, found.tag, found.allocated) == (start, end, tag, tag is not None)
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data(), st.sampled_from(BUILDS), st.integers(2, 0x60), st.integers(1, (1 << 64) - 1))
-def test_every_address_of_a_random_lfh_subsegment_is_found_in_its_block(data, build, units, key):
-    lab = HeapLab(build)
-    lab.pool.lfh_key = key
-    lab.machine.put_u64(lab.machine.address("RtlpHpHeapGlobals") + 8, key)
-    size = units * 16
-    count = min(200, (0x4000 - 0x200) // size)
-    tags = data.draw(st.lists(st.sampled_from([None, "Aaaa", "Bbbb"]), min_size=1, max_size=count))
-    places = lab.pool.segment(PAGED, PAGED_AREA).lfh(4, size, tags, PAGED_TYPE)
-    for place, tag in zip(places, tags):
-        address = place + data.draw(st.integers(0, size - 1))
-        found = find_allocation(lab.target, address)
-        if place % 0x1000 + size > 0x1000:
-            assert found.block != place
-        else:
-            assert (found.block, found.tag, found.allocated) == (place, tag, tag is not None)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
