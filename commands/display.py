@@ -14,9 +14,10 @@ from dumpkit.commands.display_formats import (
 )
 from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.expression import read_range
+from dumpkit.expression.scope import NoMemory
 from dumpkit.memory import AddressSpace
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.output import Hex
+from dumpkit.output import Hex, Line
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 
@@ -93,6 +94,12 @@ def _read_text(memory: AddressSpace, start: int, limit: int, unit: int, line: in
             return
 
 
+def text_row(memory: AddressSpace, address: int, count: int, unit: int) -> Row:
+    """A line of text of so many characters, zeros and what cannot be read among them."""
+    values = _units(_Bytes(memory, address, count * unit), address, count, unit)
+    return Row(Hex(address), tuple(values), "".join("?" if each is None else _character(each, unit) for each in values))
+
+
 def _follow(session: Session, value: Optional[Hex], shape: Format) -> Optional[Followed]:
     """What a value points to, as dps, dpp, dpa and dpu want it; None where it points nowhere."""
     if value is None:
@@ -130,12 +137,15 @@ class _Options(NamedTuple):
     width: Optional[int]
     unknown: Tuple[str, ...]
     range: str
+    #: Whether addresses are physical ones: /p.
+    is_physical: bool
 
 
-def _read_options(session: Session, name: str, text: str) -> _Options:
+def _read_options(session: Session, text: str) -> _Options:
     """Take the options from the arguments. Raises CommandError and ExpressionError."""
     width: Optional[int] = None
     unknown: List[str] = []
+    is_physical = False
     rest = text
     while rest.startswith("/"):
         letter, rest = rest[1:2], rest[2:].lstrip()
@@ -145,11 +155,11 @@ def _read_options(session: Session, name: str, text: str) -> _Options:
                 end = len(text[: len(text) - len(rest)].rstrip())
                 raise ExpressionError("Illegal column count", end, text, caret=True)
         elif letter == "p":
-            raise CommandError(f"{name}: no option /p; !db !dw !dd !dc !dq !dp show physical memory")
+            is_physical = True
         else:
             unknown.append(letter)
         rest = rest.lstrip()
-    return _Options(width, tuple(unknown), rest)
+    return _Options(width, tuple(unknown), rest, is_physical)
 
 
 def _read_rows(
@@ -171,17 +181,21 @@ def _show(session: Session, name: str, shape: Format, text: str, is_physical: bo
     memory = _physical(session) if is_physical else session.dump.memory
     family = "!d" if is_physical else "d"
     unit = shape.unit or 8
-    options = _read_options(session, name, text)
+    options = _read_options(session, text)
+    if options.is_physical and not is_physical:
+        memory = session.dump.physical or NoMemory()
     line = options.width or shape.line
     start = _start(session, family) if not options.range else None
     wanted = read_range(options.range, session.scope, shape.default, unit, default_start=start)
-    session.refuse_surplus(options.range, wanted.end)
+    session.refuse_surplus(wanted.text or options.range, wanted.end)
     begin, count = wanted.start, wanted.count
     if count > _MOST_LINES * line:
         raise CommandError(f"{name}: {count:,} units are more than can be shown at once ({_MOST_LINES * line:,})")
     if shape.kind == "text":
         rows = list(_read_text(memory, begin, count, unit, line))
-        end = rows[-1].address + (len(rows[-1].values) + 1) * unit if rows else begin
+        shown = sum(len(row.values) for row in rows)
+        # Behind the zero that ends the text, where one does.
+        end = begin + (shown + 1 if shown < count else shown) * unit
     else:
         rows = list(_read_rows(session, memory, shape, begin, count, line))
         end = begin + count * unit
@@ -210,7 +224,8 @@ def _start(session: Session, family: str) -> int:
 
 _HELP = """Shows memory from an address on: {0} RANGE, where RANGE is `ADDRESS`, `ADDRESS L COUNT` or `ADDRESS END`.
 
-Without a range it goes on behind what the last d command showed. `/c N` sets the units in a line. What
+Without a range it goes on behind what the last d command showed. `/c N` sets the units in a line, `/p` reads
+physical memory. What
 cannot be read is shown as question marks: the dump does not hold it, or it was paged out.
 """
 
@@ -259,18 +274,30 @@ for _name in ("db", "dw", "dd", "dc", "dq", "dp"):
     _register_physical(f"!{_name}", FORMATS[_name])
 
 
+def _again_lines(result: object) -> Iterator[Line]:
+    if isinstance(result, MemoryRows):
+        return memory_lines(result)
+    from dumpkit.commands.bits import Bits, bits_lines
+
+    assert isinstance(result, Bits)
+    return bits_lines(result)
+
+
 @command(
     "d",
     category="Memory",
     summary="As the last d command, from where it ended",
     arguments=(Text("range", "ADDRESS [L COUNT | END]"),),
-    render=memory_lines,
+    render=_again_lines,
 )
-def display_again(session: Session, range: str = "") -> MemoryRows:
+def display_again(session: Session, range: str = "") -> object:
     """Shows memory in the format of the last d command, bytes at first."""
     _refuse_extension(session, "d")
     name = session.last_display
     shape = FORMATS.get(name)
     if shape is None:
-        raise CommandError(f"d: no format {name}")
+        # The binary displays have a module of their own.
+        from dumpkit.commands.bits import show_bits
+
+        return show_bits(session, name, range)
     return _show(session, name, shape, range)

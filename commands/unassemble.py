@@ -109,7 +109,7 @@ def u(session: Session, range: str = "") -> Listing:
     target = session.dump
     start = session.positions.get("u", session.context.instruction_pointer) if not range else None
     wanted = read_range(range, session.scope, _COUNT, default_start=start)
-    session.refuse_surplus(range, wanted.end)
+    session.refuse_surplus(wanted.text or range, wanted.end)
     # A length counts instructions, an end is an address.
     end = wanted.last + 1 if wanted.last is not None else None
     found = instructions(target, wanted.start, wanted.count, end)
@@ -138,7 +138,7 @@ def ub(session: Session, range: str = "") -> Listing:
     if not range and "ub" in session.positions:
         start = session.positions["ub"]
     wanted = read_range(range, session.scope, _COUNT, 1, default_start=start)
-    session.refuse_surplus(range, wanted.end)
+    session.refuse_surplus(wanted.text or range, wanted.end)
     begin, count = wanted.start, wanted.count
     if "ub" not in session.positions or range:
         session.positions["u"] = begin

@@ -83,7 +83,7 @@ def _tell_notes(session: Session) -> None:
 
 def run_commands(session: Session, line: str) -> int:
     """Run a line of commands; the exit status."""
-    from dumpkit.dispatcher import split_commands
+    from dumpkit.command_line import split_commands
 
     status = 0
     for text in [text for part in line.splitlines() for text in split_commands(part)]:

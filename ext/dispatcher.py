@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 
 from dumpkit.arguments import asks_for_help, read_arguments
+from dumpkit.command_line import split_commands
 from dumpkit.commands import INDEX
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.output import Line, data
+from dumpkit.output import Line, Unfinished, data, plain
 from dumpkit.registry import REGISTERED, Command
 from dumpkit.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Optional, Tuple
+    from typing import Any, Dict, Iterator, Optional, Tuple
 
 #: Entry points of this group name modules that register commands of third parties.
 ENTRY_POINTS = "dumpkit.commands"
 
-_EXTENSION = r"!(?:[A-Za-z]\w*\.)*(\w+|\?)"
 _SIGNS = ("$$>a<", "$$><", "$$<", "$>a<", "$><", "$<", "??", "?", "~", "||", "|")
-_NAME = re.compile(r"\.?[A-Za-z_]\w*")
-
-
 _LONGEST_NAME = 32
+#: How deep blocks of commands may stand within each other.
+_DEEPEST = 32
 
 
 class Call(NamedTuple):
@@ -35,33 +33,6 @@ class Call(NamedTuple):
     arguments: str
     #: The command as it was typed.
     text: str
-
-
-def split_commands(line: str) -> List[str]:
-    """The commands of a line: `;` parts them outside double quotes, `*` makes the rest a comment, `$$` up to a `;`.
-
-    It does not part the characters of a constant that `?` evaluates either: ? 'a;b'.
-    """
-    commands: List[str] = []
-    start, quoted = 0, False
-    constant_end = -1
-    for position, character in enumerate(line + ";"):
-        at_end = position == len(line)
-        if position <= constant_end:
-            continue
-        if character == '"' and not at_end:
-            quoted = not quoted
-        if character == "'" and not quoted and line[start:position].lstrip().startswith("?"):
-            constant_end = line.find("'", position + 1)
-        if (character != ";" or quoted) and not at_end:
-            continue
-        text = line[start:position].strip()
-        start = position + 1
-        if text.startswith("*"):
-            break
-        if text and not (text.startswith("$$") and not text.startswith(("$$><", "$$>a<", "$$<"))):
-            commands.append(text)
-    return commands
 
 
 def _load(name: str) -> Optional[Command]:
@@ -110,10 +81,34 @@ def _name_of(text: str) -> Tuple[str, str]:
     if sign is not None:
         return sign, text[len(sign) :]
     if text.startswith("!"):
-        match = re.match(_EXTENSION, text)
-        return (match.group(1), text[match.end() :]) if match is not None else ("", text)
-    match = _NAME.match(text)
-    return (match.group(), text[match.end() :]) if match is not None else ("", text)
+        start, end = _extension_name(text)
+        return (text[start:end], text[end:]) if end > start else ("", text)
+    start = 1 if text.startswith(".") else 0
+    end = _word_end(text, start) if _is_letter(text[start : start + 1]) or text[start : start + 1] == "_" else 0
+    return (text[:end], text[end:]) if end else ("", text)
+
+
+def _extension_name(text: str) -> Tuple[int, int]:
+    """Where the name of an extension's command begins and ends: behind the `!`, and modules with a dot each."""
+    start, end = 1, _word_end(text, 1)
+    while _is_letter(text[start : start + 1]) and text[end : end + 1] == ".":
+        behind = _word_end(text, end + 1)
+        if behind == end + 1 and text[behind : behind + 1] != "?":
+            break
+        start, end = end + 1, behind
+    return start, end + 1 if text[start : start + 1] == "?" else end
+
+
+def _word_end(text: str, start: int) -> int:
+    """Where a word of letters, digits and underscores ends that begins at `start`."""
+    end = start
+    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    return end
+
+
+def _is_letter(text: str) -> bool:
+    return text.isascii() and text.isalpha()
 
 
 def parse_call(text: str) -> Call:
@@ -148,9 +143,11 @@ def _unknown(name: str) -> str:
 
 def _in_line(error: ExpressionError, line: str) -> ExpressionError:
     """The error with its place in the whole command, as the engine quotes it where it points with a caret."""
-    if error.text is None or not error.caret or not line.endswith(error.text):
+    if error.text is None or not error.caret or not line.lower().endswith(error.text.lower()):
         return error
-    return error.within(line, len(line) - len(error.text))
+    # The debugger may quote a letter of it otherwise than it was typed.
+    before = line[: len(line) - len(error.text)]
+    return error.within(before + error.text, len(before))
 
 
 class Dispatcher:
@@ -159,6 +156,8 @@ class Dispatcher:
     def __init__(self, session: Session) -> None:
         self.session = session
         session.runner = self
+        #: How many blocks are running within each other.
+        self._depth = 0
 
     def find(self, name: str) -> Optional[Command]:
         """The command that a person means by a name, spelled as in a call; None where there is none."""
@@ -224,16 +223,50 @@ class Dispatcher:
 
     def run(self, line: str) -> None:
         """Run every command of a line and show each; the first that fails ends it. Raises DumpkitError."""
-        for text in split_commands(line):
-            if self.session.json:
-                self._run_as_data(text)
+        commands = split_commands(self.session.aliases.expand(line))
+        rounds = 0
+        while True:
+            for text in commands:
+                if self.session.json:
+                    self._run_as_data(text)
+                else:
+                    self.session.output.lines(self.lines(text))
+                if self.session.ended:
+                    return
+                if self.session.again:
+                    break
             else:
-                self.session.output.lines(self.lines(text))
-            if self.session.ended:
                 return
+            rounds += 1
+            self.session.again = False
+            self.session.output.line(f"redo [{rounds}] {line}")
+
+    def block(self, text: str) -> Iterator[Line]:
+        """The lines that the commands of a block show, aliases replaced; the first that fails ends it."""
+        if self._depth >= _DEEPEST:
+            raise CommandError(f"no more than {_DEEPEST} blocks within each other")
+        begun = ""
+        for command in split_commands(self.session.aliases.expand(text)):
+            self._depth += 1
+            try:
+                for line in self.lines(command):
+                    if isinstance(line, Unfinished):
+                        begun += line
+                    elif begun:
+                        yield begun + plain(line)
+                        begun = ""
+                    else:
+                        yield line
+            finally:
+                self._depth -= 1
+            if self.session.ended:
+                break
+        if begun:
+            yield Unfinished(begun)
 
     def _run_as_data(self, text: str) -> None:
         """Run a command and write a JSON object in one line: its command and its data, or its error."""
+        from contextlib import suppress
         from json import dumps
 
         record: Dict[str, Any] = {"command": text}
@@ -248,7 +281,8 @@ class Dispatcher:
         except DumpkitError as error:
             failure = error
             if isinstance(error, ExpressionError) and error.found is not None:
-                record["data"] = data(error.found)
+                with suppress(DumpkitError):
+                    record["data"] = data(error.found)
             record["error"] = {"kind": type(error).__name__, "message": str(error)}
         self.session.output.line(dumps(record, ensure_ascii=True))
         if failure is not None:

@@ -54,6 +54,10 @@ class RegisterError(DumpkitError):
     """The context has no register of that name."""
 
 
+#: How those messages end behind which the debugger quotes the command without a word between.
+_WITHOUT_IN = (" from", " for", " control character", " a length")
+
+
 class ExpressionError(DumpkitError):
     """A command line cannot be understood: an expression, a range, or what stands behind them.
 
@@ -78,7 +82,7 @@ class ExpressionError(DumpkitError):
         if text is None:
             message = kind
         elif caret:
-            message = f"{kind} in '{text}'"
+            message = f"{kind} '{text}'" if kind.endswith(_WITHOUT_IN) else f"{kind} in '{text}'"
         else:
             message = f"{kind} '{text[offset:end] or '<EOL>'}'"
         super().__init__(message)

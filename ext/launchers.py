@@ -135,7 +135,8 @@ def _quoted(word: str) -> str:
 
 
 def _run(line: str) -> None:
-    from dumpkit.dispatcher import parse_call, split_commands
+    from dumpkit.command_line import split_commands
+    from dumpkit.dispatcher import parse_call
 
     session = open_session()
     problem: Optional[DumpkitError] = None

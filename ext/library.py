@@ -17,7 +17,8 @@ import io
 import os
 from threading import RLock
 
-from dumpkit.dispatcher import Dispatcher, parse_call, split_commands
+from dumpkit.command_line import split_commands
+from dumpkit.dispatcher import Dispatcher, parse_call
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.output import Output, data, plain
 from dumpkit.session import Session

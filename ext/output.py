@@ -27,6 +27,12 @@ class Span(NamedTuple):
 Line: TypeAlias = "Union[str, Sequence[Union[str, Span]]]"
 
 
+class Unfinished(str):
+    """The last line of a command's output where it has no line end: what is shown next goes on behind it."""
+
+    __slots__ = ()
+
+
 class Hex(int):
     """A number that people read in hexadecimal: an address, a register, a code. JSON and `repr` give it as "0x…"."""
 
@@ -140,6 +146,8 @@ class Output:
         self.stream = stream
         self.colour = colour
         self.log: Optional[TextIO] = None
+        #: Whether the last line shown is unfinished.
+        self.is_within_line = False
 
     def line(self, line: Line) -> None:
         """Write one line."""
@@ -163,9 +171,9 @@ class Output:
         shown = lines if _are_shown_as_they_are(lines) else [show(line) for line in lines]
         try:
             # All of them are strings.
-            self.stream.write("\n".join([*shown, ""]))  # type: ignore[list-item]
+            self.stream.write("\n".join([*shown, ""])[: self._to_end(lines)])  # type: ignore[list-item]
             if self.log is not None:
-                self.log.write("".join([plain(line) + "\n" for line in lines]))
+                self.log.write("".join([plain(line) + "\n" for line in lines])[: self._to_end(lines)])
         except BrokenPipeError:
             raise
         except OSError as error:

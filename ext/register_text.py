@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dumpkit.registers import PARTS, X64, Context
+from dumpkit.registers import PARTS, X64, X87, Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def flags_line(efl: int) -> str:
 
 def _number(context: Context, name: str) -> str:
     """A 64-bit register in 16 digits, question marks where the context lacks it."""
-    value = context.shown(name)
+    value = context.shown(context.architecture.aliases.get(name, name))
     return f"{value:016x}" if value is not None else "?" * 16
 
 
@@ -74,6 +74,9 @@ def register_lines(context: Context, segments: bool = True) -> Iterator[str]:
 def register_text(context: Context, name: str) -> str:
     """One register as `r NAME` prints it: `rax=ffff850429891720`, `al=20`, `zf=0`. Raises RegisterError."""
     key = name.lower()
+    floating = context.floating(key)
+    if floating is not None:
+        return _floating_text(key, floating)
     value = context[key]
     architecture = context.architecture
     whole = architecture.aliases.get(key, key)
@@ -83,12 +86,42 @@ def register_text(context: Context, name: str) -> str:
     part = PARTS[architecture.name].get(key)
     if part is None:
         # Control and descriptor-table registers, which a processor has and a CONTEXT has not.
-        return f"{key}={value:016x}"
+        return f"{key}={value:04x}" if key in _SELECTORS else f"{key}={value:016x}"
     return f"{key}={value:x}"
+
+
+#: Registers of 16 bits that no CONTEXT has.
+_SELECTORS = ("tr", "ldtr", "gdtl", "idtl")
+
+
+def _floating_text(name: str, value: int) -> str:
+    """An x87 or MMX register as `r NAME` prints it."""
+    if not name.startswith("st"):
+        return f"{name}={value:0{16 if name.startswith('mm') else 4}x}"
+    sign, exponent = value >> 79, value >> 64 & 0x7FFF
+    return f"{name}={extended(value, 116)} ({sign}:{exponent:04x}:{value & 0xFFFF_FFFF_FFFF_FFFF:016x})"
+
+
+def extended(value: int, digits: int) -> str:
+    """An 80-bit float in scientific notation, so many digits behind the point; a blank stands for no sign."""
+    sign, exponent, mantissa = value >> 79, value >> 64 & 0x7FFF, value & 0xFFFF_FFFF_FFFF_FFFF
+    mark = "-" if sign else " "
+    if exponent == 0x7FFF:
+        return f"{mark}1.#INF" if mantissa << 1 & 0xFFFF_FFFF_FFFF_FFFF == 0 else f"{mark}1.#QNAN"
+    from decimal import Context as Precision
+    from decimal import Decimal
+
+    precise = Precision(prec=digits + 80)
+    power = exponent - 16383 - 63
+    number = precise.multiply(Decimal(mantissa), precise.power(Decimal(2), power)) if mantissa else Decimal(0)
+    text, _, shown = (f"{number:.{digits}e}" if mantissa else f"0.{'0' * digits}e+0").partition("e")
+    return f"{mark}{text}e{shown[0]}{shown[1:]:0>4}"
 
 
 #: Display format of `r NAME:FORMAT` -> bytes of an element, and how wide a floating-point one is.
 _FORMATS = {"ub": (1, 0), "uw": (2, 0), "ud": (4, 0), "uq": (8, 0), "f": (4, 12), "d": (8, 22)}
+#: As above, in decimal: whether the numbers have a sign.
+_DECIMALS = {"ib": (1, False), "iw": (2, False), "id": (4, True), "iq": (8, True)}
 #: Digits of a double there.
 _DOUBLE_DIGITS = 12
 
@@ -96,18 +129,23 @@ _DOUBLE_DIGITS = 12
 def formatted_register(context: Context, name: str, form: str, value: Optional[int] = None) -> str:
     """One register as `r NAME:FORMAT` prints it: elements, the highest first, of a size or of floating point.
 
-    `form` is ub, uw, ud, uq, f or d; `value` is given for what is no register. Raises RegisterError for a register
-    that is not there, KeyError for another format.
+    `form` is ub, uw, ud, uq, ib, iw, id, iq, f or d; `value` is given for what is no register. Raises RegisterError for
+    a register that is not there, KeyError for another format.
     """
     key = name.lower()
-    size, width = _FORMATS[form.lower()]
+    decimals = _DECIMALS.get(form.lower())
+    size, width = (decimals[0], 0) if decimals is not None else _FORMATS[form.lower()]
+    floating = context.floating(key) if value is None else None
     if value is None:
-        value = context[key]
+        value = context[key] if floating is None else floating
     architecture = context.architecture
-    whole = architecture.layout.get(architecture.aliases.get(key, key))
-    total = max(whole[1] if whole is not None else 8, size)
+    whole = X87.get(key) if floating is not None else architecture.layout.get(architecture.aliases.get(key, key))
+    total = -(-max(whole[1] if whole is not None else 8, size) // size) * size
     data = value.to_bytes(total, "little")
     elements = [data[at : at + size] for at in range(total - size, -1, -size)]
+    if decimals is not None:
+        numbers = [int.from_bytes(element, "little", signed=decimals[1]) for element in elements]
+        return f"{key}={' '.join(map(str, numbers))}"
     return f"{key}={' '.join(_element(element, width) for element in elements)}"
 
 
@@ -125,12 +163,33 @@ def _element(data: bytes, width: int) -> str:
 
 #: Bits of the mask of `rM`.
 INTEGERS, SEGMENTS, DEBUG, XMM, CONTROL, DESCRIPTORS = 3, 8, 0x20, 0x40, 0x80, 0x100
-#: Floating point, MMX and AVX: known bits, but a dump's contexts are not read so far.
-NOT_READ = 0x4 | 0x10 | 0x200 | 0x400 | 0x800
+FLOATING, MMX, XMM_INTEGERS = 0x4, 0x10, 0x800
+#: AVX: known bits, but no dump's context holds those registers.
+NOT_READ = 0x200 | 0x400
 _MASKED_ROWS = {
     CONTROL: (("cr0", "cr2", "cr3"), ("cr8",)),
-    DEBUG: (("dr0", "dr1", "dr2"), ("dr3", "dr6", "dr7", "cr4")),
+    DEBUG: (
+        ("dr0", "dr1", "dr2"),
+        ("dr3", "dr6", "dr7", "cr4"),
+        ("kdr0", "kdr1", "kdr2"),
+        ("kdr3", "kdr6", "kdr7"),
+    ),
 }
+
+
+def _x87_lines(context: Context, mask: int) -> Iterator[str]:
+    """The x87 and the MMX registers; a line that says so where the context does not hold them."""
+    if not context.x87:
+        yield "The x87 registers are not in this context."
+        return
+    if mask & FLOATING:
+        words = {name: context.floating(name) or 0 for name in ("fpcw", "fpsw", "fptw")}
+        yield "    ".join(f"{name}={value:04X}" for name, value in words.items())
+        cells = [f"st{number}={extended(context.floating(f'st{number}') or 0, 21)}" for number in range(8)]
+        yield from (f"{left}  {right}" for left, right in zip(cells[::2], cells[1::2]))
+    if mask & MMX:
+        cells = [f"mm{number}={context.floating(f'mm{number}') or 0:016x}" for number in range(8)]
+        yield from (f"{left}  {right}" for left, right in zip(cells[::2], cells[1::2]))
 
 
 def masked_lines(context: Context, mask: int) -> Iterator[str]:
@@ -140,8 +199,12 @@ def masked_lines(context: Context, mask: int) -> Iterator[str]:
         yield from lines
     elif mask & SEGMENTS:
         yield lines[-1]
+    if mask & (FLOATING | MMX):
+        yield from _x87_lines(context, mask)
     if mask & XMM:
         yield from (f"xmm{number}={_floats(context, number)}" for number in range(16))
+    elif mask & XMM_INTEGERS:
+        yield from (f"xmm{number}= {_halves(context, number)}" for number in range(16))
     for bit, rows in _MASKED_ROWS.items():
         if mask & bit:
             yield from (" ".join(f"{name}={_number(context, name)}" for name in row) for row in rows)
@@ -151,6 +214,12 @@ def masked_lines(context: Context, mask: int) -> Iterator[str]:
             f"gdtr={_number(context, 'gdtr')}   gdtl={shown['gdtl']:04x} idtr={_number(context, 'idtr')}"
             f"   idtl={shown['idtl']:04x} tr={shown['tr']:04x}  ldtr={shown['ldtr']:04x}"
         )
+
+
+def _halves(context: Context, number: int) -> str:
+    """An xmm register as two signed numbers, the highest first."""
+    data = (context.shown(f"xmm{number}") or 0).to_bytes(16, "big")
+    return f"{int.from_bytes(data[:8], 'big', signed=True)} {int.from_bytes(data[8:], 'big', signed=True)}"
 
 
 def _floats(context: Context, number: int) -> str:

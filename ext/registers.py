@@ -60,8 +60,18 @@ X64 = Architecture(
         *_row("rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15 rip", 0x78, 8),
         *_row(" ".join(f"xmm{i}" for i in range(16)), 0x1A0, 16),
     ],
-    {"eflags": "efl"},
+    {"eflags": "efl", **{f"kdr{i}": f"dr{i}" for i in (0, 1, 2, 3, 6, 7)}},
 )
+
+#: The x87 registers in an x64 CONTEXT, XMM_SAVE_AREA32 in winnt.h: register -> (offset, size in bytes). The MMX
+#: registers are the low halves of st0 to st7.
+X87: Dict[str, Tuple[int, int]] = {
+    "fpcw": (0x100, 2),
+    "fpsw": (0x102, 2),
+    "fptw": (0x104, 1),
+    **{f"st{i}": (0x120 + 16 * i, 10) for i in range(8)},
+    **{f"mm{i}": (0x120 + 16 * i, 8) for i in range(8)},
+}
 
 ARM64 = Architecture(
     "ARM64",
@@ -143,6 +153,8 @@ class Context:
         self.architecture = architecture
         self.values = dict(values)
         self.stand_ins: Mapping[str, int] = stand_ins if stand_ins is not None else {}
+        #: XMM_SAVE_AREA32 up to the xmm registers; empty where the source does not hold it.
+        self.x87 = b""
 
     @classmethod
     def from_bytes(cls, architecture: Architecture, record: bytes) -> Context:
@@ -157,7 +169,17 @@ class Context:
                 values[name] = unpack_from("<Q", record, offset)[0]
             else:
                 values[name] = int.from_bytes(record[offset : offset + size], "little")
-        return cls(architecture, values)
+        context = cls(architecture, values)
+        context.x87 = bytes(record[0x100:0x1A0]) if architecture is X64 else b""
+        return context
+
+    def floating(self, name: str) -> Optional[int]:
+        """The value of an x87 or MMX register; None where the source does not hold them, or has none of that name."""
+        place = X87.get(name)
+        if place is None or not self.x87:
+            return None
+        offset, size = place
+        return int.from_bytes(self.x87[offset - 0x100 : offset - 0x100 + size], "little")
 
     def __getitem__(self, name: str) -> int:
         """The value of a register, part of a register, flag or alias, by its debugger name in any case."""

@@ -17,6 +17,9 @@ class Runner(Protocol):
     def lines(self, text: str) -> Iterator[Line]:
         """The lines that one command would show."""
 
+    def block(self, text: str) -> Iterator[Line]:
+        """The lines that the commands of a block show, each run when its lines are asked for."""
+
     def find(self, name: str) -> Optional[Command]:
         """The command of that name, or None."""
 

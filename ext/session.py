@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dumpkit.aliases import Aliases
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.output import Output, Span
 from dumpkit.registers import Context
@@ -58,6 +59,10 @@ class Session:
         self.last_display = "db"
         #: User pseudo-registers $t0-$t19 and the engine's $exp, by name without the dollar sign.
         self.pseudo: MutableMapping[str, int] = {}
+        #: What `as` and `r $.u0=` defined.
+        self.aliases = Aliases()
+        #: Set by `z`: the line that it stands in is run again.
+        self.again = False
         #: The command being run, as it was typed.
         self.line = ""
         #: Set by `q`.
@@ -165,7 +170,7 @@ class Session:
         from dumpkit.expression.scope import BareScope, TargetScope
 
         if self.target is None:
-            return BareScope(self.radix)
+            return BareScope(self.radix, self.pseudo)
         target, processor = self.target, self.processor
         providers = {
             "proc": lambda: self.process_address,

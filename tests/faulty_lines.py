@@ -11,7 +11,9 @@ from dumpkit.kernel.thread import Thread, current_thread
 from dumpkit.target import Target
 
 #: Commands of which nothing is to be learnt: they end the session, write files, run scripts, or ask for the network.
-LEFT_OUT = frozenset("q .logopen .logappend .logclose $$>< $$>a< $< .reload .symfix .sympath".split())
+LEFT_OUT = frozenset(
+    "q .break .continue .else .elsif .leave .logopen .logappend .logclose $$>< $$>a< $< .reload .symfix .sympath".split()
+)
 
 #: What no example has anything for: its commands are run, and only their errors seen.
 NOT_IN_EXAMPLES = frozenset(
@@ -42,6 +44,28 @@ ARGUMENTS: Dict[str, List[str]] = {
     "dt": ["nt!_ETHREAD {thread}", "nt!_EPROCESS {process} -r1", "nt!_KPRCB {prcb}"],
     "ddt": ["nt!_ETHREAD {thread}"],
     "d": ["{stack}"],
+    "dyb": ["{stack}"],
+    "dyd": ["{stack} L4"],
+    "dl": ["{thread}"],
+    "dlb": ["{thread} 4 2"],
+    "ds": ["{stack}"],
+    "dS": ["{stack}"],
+    "s": ["-q {stack} L40 0", "-sa {stack} L200", "-[1]d {stack} L40 0"],
+    "c": ["{stack} L10 {thread}"],
+    "rF": [""],
+    ".printf": ['"%p %y %ma\\n", {rip}, {rip}, {stack}'],
+    ".if": ["(1) {{ ? {stack} }} .else {{ .echo no }}"],
+    ".for": ["(r $t0 = 0; @$t0 < 2; r $t0 = @$t0 + 1) {{ ? @$t0 }}"],
+    ".while": ["(0) {{ .echo no }}"],
+    ".do": ["{{ .echo once }} (0)"],
+    ".foreach": ["(x {{ dq {stack} L2 }}) {{ .echo x }}"],
+    ".block": ["{{ dq {stack} L2 }}"],
+    ".catch": ["{{ dq {stack} L2; .leave }}"],
+    "j": ["1 'dq {stack} L2'; '.echo no'"],
+    "z": ["0"],
+    "as": ["x1 dq {stack} L2"],
+    "aS": ["/x x2 poi({stack})"],
+    "ad": ["*"],
     "dps": ["{stack} L20"],
     "dpp": ["{stack} L20"],
     "dpa": ["{stack} L20"],

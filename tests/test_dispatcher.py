@@ -6,8 +6,9 @@ import json
 from importlib import import_module
 
 import pytest
+from dumpkit.command_line import split_commands
 from dumpkit.commands import INDEX
-from dumpkit.dispatcher import find_command, load_all, parse_call, split_commands
+from dumpkit.dispatcher import find_command, load_all, parse_call
 from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.registry import CATEGORIES, REGISTERED
 

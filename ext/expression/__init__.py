@@ -34,17 +34,27 @@ class Range:
 
     `start` is the virtual address of the first unit, `count` the number of units, of the size that the
     command has; `given` is false where `count` is the command's default. `last` is the last address,
-    inclusive, of a range given as START END, else None. `end` is the place in the text behind the range.
+    inclusive, of a range given as START END, else None. `end` is the place in the text behind the range. `text`
+    is the text as the debugger quotes it from the range on, where that differs.
     """
 
-    __slots__ = ("count", "end", "given", "last", "start")
+    __slots__ = ("count", "end", "given", "last", "start", "text")
 
-    def __init__(self, start: int, count: int, end: int, given: bool = True, last: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        start: int,
+        count: int,
+        end: int,
+        given: bool = True,
+        last: Optional[int] = None,
+        text: Optional[str] = None,
+    ) -> None:
         self.start = start
         self.count = count
         self.end = end
         self.given = given
         self.last = last
+        self.text = text
 
     def __repr__(self) -> str:
         return f"Range({self.start:#x}, count={self.count:#x}, end={self.end}, given={self.given}, last={self.last})"
@@ -95,7 +105,7 @@ def parse_range(
 ) -> Tuple[int, int]:
     """Start and number of units of a whole text as an address range: see `read_range`. Nothing may follow it."""
     found = read_range(text, scope, default_count, unit_size, default_start)
-    refuse_surplus(text, found.end)
+    refuse_surplus(found.text or text, found.end)
     return found.start, found.count
 
 
@@ -120,10 +130,12 @@ def read_range(
     if mark is None:
         return _read_pair(text, scope, first, default_count, unit_size)
     start = _read_marked_start(text[: mark.start()], scope, first, text)
+    # The debugger quotes the text from here on with its L in lower case.
+    text = f"{text[: mark.start()]}l{text[mark.start() + 1 :]}"
     count, end = parse_expression(text, scope, mark.end(), _LENGTH)
     backwards, unlimited = mark.groups()
     _check_size(text, end, signed(count) * unit_size, not unlimited)
-    return Range((start - count * unit_size) & U64_MASK if backwards else start, count, end)
+    return Range((start - count * unit_size) & U64_MASK if backwards else start, count, end, text=text)
 
 
 def _read_pair(text: str, scope: Scope, position: int, default_count: int, unit_size: int) -> Range:

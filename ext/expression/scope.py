@@ -67,7 +67,7 @@ class Scope(ABC):
         """Called with the value of every expression, which $exp is from then on."""
 
 
-class _NoMemory(AddressSpace):
+class NoMemory(AddressSpace):
     """Memory of which nothing is there."""
 
     def read_prefix(self, address: int, size: int) -> bytes:
@@ -82,7 +82,7 @@ class BareScope(Scope):
 
     def __init__(self, radix: int = 16, variables: Optional[MutableMapping[str, int]] = None) -> None:
         self.radix = radix
-        self.memory = _NoMemory()
+        self.memory = NoMemory()
         self.variables: MutableMapping[str, int] = variables if variables is not None else {}
 
     def evaluated(self, value: int) -> None:

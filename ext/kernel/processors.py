@@ -108,7 +108,9 @@ class Processors:
         values = dict(context.values)
         for name, place, size in _SPECIAL_REGISTERS:
             values[name] = unpack_from(_WORDS[size], data, place)[0]
-        return Context(self._architecture, values)
+        found = Context(self._architecture, values)
+        found.x87 = context.x87
+        return found
 
     def find(self, stack_pointer: int) -> Optional[int]:
         """The number of the processor that saved this stack pointer, or None where none did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dumpkit.output import Line, Output, Span, dml, plain
+from dumpkit.output import Line, Output, Span, Unfinished, dml, plain
 from dumpkit.windbg import pykd
 
 TYPE_CHECKING = False
@@ -44,9 +44,12 @@ class WindbgOutput(Output):
 
     def _write(self, lines: Sequence[Line]) -> None:
         if self.log is not None:
-            self.log.write("".join([plain(line) + "\n" for line in lines]))
+            self.log.write("".join([plain(line) + "\n" for line in lines])[: self._to_end(lines)])
         if not self.takes_dml:
-            for piece in writes([plain(line) + "\n" for line in lines]):
+            texts = [plain(line) + "\n" for line in lines]
+            if texts:
+                texts[-1] = texts[-1][: self._to_end(lines)]
+            for piece in writes(texts):
                 self.stream.write(piece)
             return
         for piece in writes([part for line in lines for part in self._marked(line)]):
@@ -60,7 +63,8 @@ class WindbgOutput(Output):
                 yield dml((piece._replace(command=self._link(piece.command)),))
             else:
                 yield from self._escaped(piece if isinstance(piece, str) else piece.text)
-        yield "\n"
+        if type(line) is not Unfinished:
+            yield "\n"
 
     def _escaped(self, text: str) -> Iterator[str]:
         # Escaping makes at most six characters of one: what is parted before it fits behind it.

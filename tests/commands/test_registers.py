@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from dumpkit.dump import open_dump
 from dumpkit.errors import CommandError, ExpressionError
-from dumpkit.register_text import flags_line, formatted_register, register_lines, register_text
+from dumpkit.register_text import extended, flags_line, formatted_register, register_lines, register_text
 from dumpkit.registers import ARM64, X64, Context
 from dumpkit.session import Session
 
@@ -47,6 +48,35 @@ def test_bad_names_are_pointed_at_as_the_engine_does(session: Session, text: str
 def test_registers_are_never_changed(session: Session) -> None:
     with pytest.raises(CommandError, match="never changes a target"):
         run(session, "r rax=5")
+
+
+def test_pseudo_registers_are_set(session: Session) -> None:
+    for line in ("r $t0 = 5 + 6", "r @$t1=@$t0*2, $T2=1", "r $t3=poi(@$t4)"):
+        with suppress(ExpressionError):
+            session.execute(line)
+    assert run_lines(session, "r $t0,$t1,$t2,$t3") == [
+        "$t0=000000000000000b $t1=0000000000000016 $t2=0000000000000001 $t3=0000000000000000"
+    ]
+    with pytest.raises(ExpressionError, match="Extra character error"):
+        session.execute("r $t0=5 6")
+    assert session.pseudo["t0"] == 5
+    with pytest.raises(ExpressionError, match="Bad register error in 'r nosuch=5'"):
+        session.execute("r nosuch=5")
+
+
+def test_a_format_may_be_decimal(session: Session) -> None:
+    session.execute("r $t0 = 0xffff850429891720")
+    assert run_lines(session, "r $t0:ib") == ["$t0=255 255 133 4 41 137 23 32"]
+    assert run_lines(session, "r $t0:iw") == ["$t0=65535 34052 10633 5920"]
+    assert run_lines(session, "r $t0:id") == ["$t0=-31484 696850208"]
+    assert run_lines(session, "r $t0:iq") == ["$t0=-135222053497056"]
+
+
+def test_extended_floats_are_scientific() -> None:
+    assert extended(0x3FFF_8000_0000_0000_0000, 21) == " 1.000000000000000000000e+0000"
+    assert extended(0xC000_C000_0000_0000_0000, 3) == "-3.000e+0000"
+    assert extended(0x7FFF_8000_0000_0000_0000, 3) == " 1.#INF"
+    assert extended(0x0001_8000_0000_0000_0000, 3) == " 3.362e-4932"
 
 
 def test_a_register_that_a_context_lacks_is_shown_as_question_marks() -> None:
@@ -132,5 +162,12 @@ def test_a_mask_says_which_registers_are_shown(session: Session) -> None:
     assert run_lines(session, "rM 8")[0].startswith("cs=")
     assert run_lines(session, "rX")[15].startswith("xmm15=")
     assert run_lines(session, "rM 1000")[0] == "Ignored invalid bits 1000"
-    assert "Floating-point, MMX and AVX registers are not read from dumps." in run_lines(session, "rM 4")
+    assert run_lines(session, "rM 4")[:2] == [
+        "fpcw=0000    fpsw=0000    fptw=0000",
+        "st0= 0.000000000000000000000e+0000  st1= 0.000000000000000000000e+0000",
+    ]
+    assert run_lines(session, "rF") == run_lines(session, "rM 4")
+    assert run_lines(session, "rM 10")[0] == "mm0=0000000000000000  mm1=0000000000000000"
+    assert run_lines(session, "rM 800")[15].startswith("xmm15= ")
+    assert "The AVX registers are not in a dump's contexts." in run_lines(session, "rM 200")
     assert run_lines(session, "rM 2 rax") == run_lines(session, "r rax")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
 from dumpkit.clock import Zone
-from dumpkit.dispatcher import Dispatcher, split_commands
+from dumpkit.command_line import split_commands
+from dumpkit.dispatcher import Dispatcher
 from dumpkit.dump import open_dump
 from dumpkit.errors import DumpkitError
 from dumpkit.launchers import error_text

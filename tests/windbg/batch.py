@@ -123,7 +123,8 @@ def run_in_session(line: str, recorder: Recorder) -> None:
 def run_on_reader(request: dict, line: str, recorder: Recorder) -> None:
     """As the console runs a line on dumpkit's own reader, errors told as the launchers tell them."""
     from dumpkit.clock import Zone
-    from dumpkit.dispatcher import Dispatcher, split_commands
+    from dumpkit.command_line import split_commands
+    from dumpkit.dispatcher import Dispatcher
     from dumpkit.dump import open_dump
     from dumpkit.errors import DumpkitError
     from dumpkit.launchers import error_text
