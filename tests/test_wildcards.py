@@ -30,7 +30,7 @@ from dumpkit.wildcards import matches
         ("abcabc", "*abc"),
     ],
 )
-def test_text_fits(text, pattern):
+def test_a_pattern_fits_its_text(text, pattern):
     assert matches(text, pattern)
 
 

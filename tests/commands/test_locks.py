@@ -138,7 +138,7 @@ def test_an_owner_that_does_not_wait_has_no_wait_function(at: Lab) -> None:
     assert free[3:] == ["No owner", "", "Exclusive Waiters: 0", "Shared Waiters: 0"]
 
 
-def test_threads_are_links(at: Lab) -> None:
+def test_threads_and_resources_are_links(at: Lab) -> None:
     text = "\n".join(map(dml, Dispatcher(at.session).lines("locks")))
     assert f'<link cmd="t {at.address("exclusive"):x}">' in text
     assert f'<link cmd="eresource {at.parts["held"]:x}">' in text

@@ -43,7 +43,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Tuple[DumpTarget, str]]:
     target.close()
 
 
-def test_vertarget_and_the_prompt(pair: Tuple[DumpTarget, str]) -> None:
+def test_vertarget_and_the_prompt_say_what_the_engine_says(pair: Tuple[DumpTarget, str]) -> None:
     target, reference = pair
     text = block(reference, "vertarget")
     system = target.system
@@ -62,7 +62,7 @@ def test_vertarget_and_the_prompt(pair: Tuple[DumpTarget, str]) -> None:
     assert f"{target.current_processor}: kd> vertarget" in reference
 
 
-def test_the_bugcheck(pair: Tuple[DumpTarget, str]) -> None:
+def test_the_bugcheck_is_the_engines(pair: Tuple[DumpTarget, str]) -> None:
     target, reference = pair
     text = block(reference, ".bugcheck")
     arguments = re.search(r"Arguments (.*)", text)
@@ -72,7 +72,7 @@ def test_the_bugcheck(pair: Tuple[DumpTarget, str]) -> None:
     assert list(target.bugcheck.parameters) == [number(word) for word in arguments[1].split()]
 
 
-def test_the_registers(pair: Tuple[DumpTarget, str]) -> None:
+def test_the_registers_are_the_engines(pair: Tuple[DumpTarget, str]) -> None:
     target, reference = pair
     shown = dict(_REGISTER.findall(block(reference, "r")))
     context = target.context(target.current_processor)
@@ -82,7 +82,7 @@ def test_the_registers(pair: Tuple[DumpTarget, str]) -> None:
     }
 
 
-def test_the_modules(pair: Tuple[DumpTarget, str]) -> None:
+def test_the_modules_are_the_engines(pair: Tuple[DumpTarget, str]) -> None:
     target, reference = pair
     loaded, _, unloaded = block(reference, "lm").partition("Unloaded modules:")
     expected = [(number(a), number(b), name) for a, b, name in _MODULE.findall(loaded)]
@@ -91,7 +91,7 @@ def test_the_modules(pair: Tuple[DumpTarget, str]) -> None:
     assert [(m.base, m.end, m.name) for m in target.unloaded_modules] == expected
 
 
-def test_the_kernels_image(pair: Tuple[DumpTarget, str]) -> None:
+def test_the_kernels_image_is_the_engines(pair: Tuple[DumpTarget, str]) -> None:
     target, reference = pair
     text = block(reference, "lmv m nt")
     kernel = target.module_named("nt")

@@ -97,7 +97,7 @@ def test_operations_are_done_in_64_bits_and_cut_to_the_larger_type(text, answer)
         ("(1<2) == (2<3)", "bool true"),
     ],
 )
-def test_conditions_are_bool(text, answer):
+def test_conditions_and_comparisons_are_bool(text, answer):
     assert shown(text) == answer
 
 

@@ -46,4 +46,6 @@ def test_a_damaged_resource_gives_what_there_is_or_nothing(data: st.DataObject) 
         section[data.draw(st.integers(0, len(section) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(section)))
     found = version_resource(image(bytes(section[:cut])))
-    assert found is None or isinstance(found, VersionResource)
+    text = bytes(section[:cut]).decode("utf-16-le", "replace") + bytes(section[1:cut]).decode("utf-16-le", "replace")
+    for name, value in found.strings.items() if found is not None else ():
+        assert name in text and value in text

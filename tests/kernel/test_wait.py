@@ -110,7 +110,7 @@ def test_a_chain_of_waiters_leads_to_stacks(at: Lab) -> None:
     assert not held.waits_on_objects
 
 
-def test_damaged_resources_end(tmp_path: Path) -> None:
+def test_the_lists_of_damaged_resources_end(tmp_path: Path) -> None:
     here = lab(19041, tmp_path)
     held = here.machine.view("_ERESOURCE", here.parts["held"])
     chain_waiters(held, [held.address, held.address])

@@ -99,7 +99,7 @@ def test_few_bits_have_their_number_behind_them():
     assert line(lines, "Octet").endswith(": 0y00001001 (0x9)")
 
 
-def test_lists_are_judged():
+def test_list_entries_are_judged_by_their_links():
     assert line(dumped(thing()), "Links").endswith("[ 0x00000000`00002000 - 0x00000000`00002000 ] [EMPTY OR 1 ELEMENT]")
     assert line(dumped(thing(Blink=0x2010)), "Links").endswith("- 0x00000000`00002010 ]")
     assert line(dumped(thing(Blink=0)), "Links").endswith("- 0x00000000`00000000 ] [INVALID]")

@@ -55,7 +55,7 @@ def test_what_is_an_address_can_be_decided_elsewhere():
         ("nt!_KT*", {"is_pattern": True}),
     ],
 )
-def test_options(text, expected):
+def test_options_of_dt_are_read(text, expected):
     request = parse(text)
     assert {name: getattr(request, name) for name in expected} == expected
 
@@ -65,7 +65,7 @@ def test_a_beginning_of_a_field():
     assert (path.text, path.partial) == ("Wait", True)
 
 
-def test_paths_of_fields():
+def test_a_field_is_a_path_with_indices_and_patterns():
     path = parse_field("Tcb.Header.")
     assert (path.steps, path.all_members) == ((Step("Tcb"), Step("Header")), True)
     assert parse_field("a->b[3].c[1][0n10]").steps == (Step("a"), Step("b", (3,)), Step("c", (1, 10)))
