@@ -97,7 +97,7 @@ def option_lines(options: Sequence[Option], others: Sequence[Tuple[str, str]] = 
 def help_text() -> str:
     """What `dumpkit --help` shows."""
     lines = [f"usage: {USAGE}", "", "WinDbg's kernel crash-dump commands, without WinDbg.", ""]
-    lines += option_lines(OPTIONS, [("FILE", "a kernel dump, or a folder that holds one")])
+    lines += option_lines(OPTIONS, [("FILE", "a kernel dump, or a folder or archive that holds one")])
     width = max(len(name) for name in FIRST_WORDS)
     lines += ["", "instead of a FILE:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in FIRST_WORDS.items()]

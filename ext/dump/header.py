@@ -220,6 +220,8 @@ _OTHER_FILES: Tuple[Tuple[bytes, str], ...] = (
     (b"Rar!", "a RAR archive; unpack it first"),
     (b"\xfd7zXZ\0", "an xz archive; unpack it first"),
     (b"BZh", "a bzip2 archive; unpack it first"),
+    (b"ElfFile\0", "a Windows event log"),
+    (b"\xcf\xfa\xed\xfe", "a Mach-O file (a macOS program or core)"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it first"),
     (b"\x7fELF", "an ELF file (a Linux program or a core dump)"),
     (b"EMiL", "a LiME memory image"),
@@ -234,6 +236,7 @@ _OTHER_FILES: Tuple[Tuple[bytes, str], ...] = (
     (b"\xd2\xbe\xd2\xbe", "a VMware suspend or snapshot file"),
     (b"\xd3\xbe\xd3\xbe", "a VMware suspend or snapshot file"),
     (b"\x7fVirtualBox SavedState", "a VirtualBox saved state"),
+    (b"\x14\x20\x28\x01", "a Hyper-V saved state (.vmrs)"),
     (b"vhdxfile", "a Hyper-V disk image"),
     (b"KDMV", "a VMware disk image"),
     (b"QFI\xfb", "a QEMU disk image"),
@@ -246,6 +249,20 @@ _OTHER_FILES: Tuple[Tuple[bytes, str], ...] = (
 )
 
 
+#: Bytes that tell text from anything else.
+_TEXT = 32
+
+
+def _words(start: bytes) -> Optional[str]:
+    """The beginning of a file as text, in one line; None for what is no ASCII, nor UTF-16 with its mark."""
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "ascii"
+    try:
+        words = " ".join(start.decode(encoding).split())
+    except UnicodeDecodeError:
+        return None
+    return words if words.isprintable() else None
+
+
 def _refuse(data: Buffer) -> NoReturn:
     """Raise DumpFormatError with what the file, which does not begin as a 64-bit kernel dump, looks like."""
     if not len(data):
@@ -256,5 +273,10 @@ def _refuse(data: Buffer) -> NoReturn:
     for magic, words in _OTHER_FILES:
         if start.startswith(magic):
             raise DumpFormatError(f"Not a kernel dump that can be opened: the file is {words}")
+    if start[257:262] == b"ustar":
+        raise DumpFormatError("Not a kernel dump that can be opened: the file is a tar archive; unpack it first")
+    text = _words(start[:_TEXT])
+    if text is not None:
+        raise DumpFormatError(f"Not a kernel dump: the file is text that begins with '{text}'")
     shown = start[:8].hex(" ")
     raise DumpFormatError(f"Not a kernel dump: the file begins with {shown}, not with 'PAGEDU64'")

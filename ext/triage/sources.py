@@ -7,16 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
+from dumpkit.dump.archives import (
+    DUMP_ENDINGS,
+    DUMP_SIGNATURES,
+    SIGNATURE_SIZE,
+    Member,
+    archive_kind,
+    dumps_among,
+    members,
+    unpacked,
+)
 from dumpkit.errors import DumpkitError
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.triage.archives import DUMP_SIGNATURES, SIGNATURE_SIZE, Member, archive_kind, members, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, Optional, Sequence
 
-#: Endings that a dump's name has; in a folder, a file so named gets a row even where it is none.
-ENDINGS = (".dmp", ".mdmp", ".hdmp", ".kdmp")
 #: Endings of archives, which are not looked into within an archive.
 _ARCHIVE_ENDINGS = (".zip", ".cab", ".7z", ".gz", ".bz2", ".xz")
 
@@ -63,10 +70,11 @@ def _of_path(path: str) -> Iterator[Source]:
     if not os.path.isdir(path):
         yield from _of_file(path, is_named=True)
         return
+    # A file that is named as dumps are gets a row even where it is none.
     for folder, folders, names in os.walk(path):
         folders.sort()
         for name in sorted(names):
-            yield from _of_file(os.path.join(folder, name), is_named=name.lower().endswith(ENDINGS))
+            yield from _of_file(os.path.join(folder, name), is_named=name.lower().endswith(DUMP_ENDINGS))
 
 
 def _of_file(path: str, is_named: bool) -> Iterator[Source]:
@@ -103,9 +111,7 @@ def _of_archive(path: str, kind: str, is_named: bool) -> Iterator[Source]:
     except DumpkitError as error:
         yield Source(path, error=str(error))
         return
-    dumps = [member for member in found if member.name.lower().endswith(ENDINGS)]
-    if is_named and not dumps and len(found) == 1:
-        dumps = found
+    dumps = [member for member in dumps_among(found) if is_named or member.name.lower().endswith(DUMP_ENDINGS)]
     inner = [member for member in found if member not in dumps and member.name.lower().endswith(_ARCHIVE_ENDINGS)]
     for member in dumps:
         yield Source(path, kind, member)

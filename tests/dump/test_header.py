@@ -68,6 +68,11 @@ def test_an_exception_record_holds_no_more_than_15_parameters() -> None:
         (bytes(0x3000), "all zero"),
         (b"PAGEDUMP" + bytes(0x1000), "32-bit kernel dump"),
         (b"MDMP\x93\xa7", "user-mode minidump"),
+        (b"Hello there\r\n", "text that begins with 'Hello there'"),
+        ("Version=1".encode("utf-16"), "text that begins with 'Version=1'"),
+        (b"\x14\x20\x28\x01", "Hyper-V saved state"),
+        (b"ElfFile\0", "event log"),
+        (b"a".ljust(257, b"\0") + b"ustar", "tar archive"),
         (b"\x7fELF\x02", "ELF"),
         (b"\x1f\x8b\x08", "gzip"),
         (b"PK\x03\x04", "zip"),
@@ -75,7 +80,7 @@ def test_an_exception_record_holds_no_more_than_15_parameters() -> None:
         (b"MSCF\0\0", "cabinet"),
         (b"HIBR", "hibernation"),
         (b"PAGEPAGE", "'DU64'"),
-        (b"hello, world", "68 65 6c 6c 6f"),
+        (b"\x68\x65\xff\x00\x6f", "68 65 ff 00 6f"),
     ],
 )
 def test_another_file_is_refused_by_what_it_is(start: bytes, words: str) -> None:

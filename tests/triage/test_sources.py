@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from dumpkit.dump.archives import Member
 from dumpkit.errors import DumpkitError
-from dumpkit.triage.archives import Member
 from dumpkit.triage.sources import Source, find_sources
 
 from tests.forge.cabinet import cabinet
@@ -87,7 +87,7 @@ def test_a_damaged_archive_is_one_source_with_its_reason(start: bytes, tmp_path:
 def test_an_archive_of_more_files_than_any_collection_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dumpkit.triage.archives.MOST_MEMBERS", 2)
+    monkeypatch.setattr("dumpkit.dump.archives.MOST_MEMBERS", 2)
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for number in range(3):
             archive.writestr(f"{number}.dmp", b"PAGEDU64")
@@ -157,10 +157,10 @@ def test_what_is_no_dump_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
 def test_what_fills_the_disk_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bomb.dmp.gz").write_bytes(gzip.compress(b"PAGEDU64" + bytes(5_000_000)))
     (source,) = find_sources([str(tmp_path)])
-    from dumpkit.triage import archives
+    from dumpkit.dump import archives
 
     usage = type("Usage", (), {"free": archives._ROOM + 3_000_000})
-    monkeypatch.setattr("dumpkit.triage.archives.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("dumpkit.dump.archives.shutil.disk_usage", lambda path: usage)
     with pytest.raises(DumpkitError, match="too little room on the disk"), source.opened():
         pass
 

@@ -16,7 +16,7 @@ from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Any, Iterator, List, Optional, Tuple, Type
+    from typing import IO, Any, Iterator, List, Optional, Sequence, Tuple, Type
 
 #: First bytes of an archive -> its kind. A zip archive without files begins with its end.
 _KINDS = (
@@ -29,8 +29,9 @@ _KINDS = (
     (b"\xfd7zXZ\0", "xz"),
 )
 SIGNATURE_SIZE = 6
-#: First bytes of kernel and user-mode dumps.
+#: First bytes of kernel and user-mode dumps, and endings that their names have.
 DUMP_SIGNATURES = (b"PAGE", b"MDMP")
+DUMP_ENDINGS = (".dmp", ".mdmp", ".hdmp", ".kdmp")
 
 #: An archive of more files is refused: no collection of dumps has as many.
 MOST_MEMBERS = 100_000
@@ -59,6 +60,12 @@ def members(path: Path, kind: str) -> List[Member]:
     if len(found) > MOST_MEMBERS:
         raise DumpkitError(f"{path} holds {len(found):,} files: archives of more than {MOST_MEMBERS:,} are refused")
     return found
+
+
+def dumps_among(found: Sequence[Member]) -> List[Member]:
+    """The dumps among an archive's files, by their names; its only file, whatever that is called."""
+    dumps = [member for member in found if member.name.lower().endswith(DUMP_ENDINGS)]
+    return dumps or (list(found) if len(found) == 1 else [])
 
 
 def _zip_members(path: Path) -> List[Member]:
