@@ -21,6 +21,9 @@ VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")
 WHOLE: Dict[str, str] = {name: part[0] for name, part in PARTS["x64"].items()}
 WHOLE.update((name, name) for name in "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 cr8".split())
 
+#: What variables on the stack are addressed by; and what changes so often that cells by it are not kept.
+_STACK = ("rsp", "rbp")
+_UNKEPT = ("rax", "rcx")
 #: Raises that are in force at once; real code has one or two.
 _MOST_HELD = 6
 
@@ -38,6 +41,11 @@ class Place(NamedTuple):
     """The address of a stack slot or another cell, as the operand that stands for it."""
 
     text: str
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether it is that of a variable on the stack."""
+        return self.text[:3] in _STACK
 
 
 class FunctionTable(NamedTuple):
@@ -101,7 +109,7 @@ class State:
             self.registers.pop(register, None)
         else:
             self.registers[register] = value
-        if self.cells and register not in ("rax", "rcx"):
+        if register in _STACK or (self.cells and register not in _UNKEPT):
             self.forget_cells(register)
 
     def forget_cells(self, register: str) -> None:
@@ -109,6 +117,12 @@ class State:
         stale = [text for text in self.cells if register in text]
         for text in stale:
             del self.cells[text]
+        if register in _STACK:
+            moved = [
+                name for name, value in self.registers.items() if isinstance(value, Place) and register in value.text
+            ]
+            for name in moved:
+                del self.registers[name]
 
     def level_in(self, register: str) -> Optional[Level]:
         """The level that a register holds, or None; other numbers are none."""
@@ -125,9 +139,16 @@ class State:
         return value.low if isinstance(value, Level) and value.is_exact else None
 
     def number_behind(self, place: str) -> Optional[int]:
-        """The number in the cell whose address a register or a cell holds, where both are known."""
+        """The number in the variable whose address a register or a cell holds, where both are known."""
         value = self.value_at(place)
-        return self.number_at(value.text) if isinstance(value, Place) else None
+        return self.number_at(value.text) if isinstance(value, Place) and value.is_variable else None
+
+    def keep(self, cell: str, value: Optional[Value]) -> None:
+        """What is stored in a cell; None where nothing is known of it."""
+        if value is None or any(register in cell for register in _UNKEPT):
+            self.cells.pop(cell, None)
+        else:
+            self.cells[cell] = value
 
     def return_from_call(self) -> None:
         """A callee may have changed what it may change: registers, and cells whose address it was given."""
@@ -203,7 +224,7 @@ class State:
         self.return_from_call()
         self.raise_to(level if level is not None else Level(0 if old.is_relative else old.low, 15), change)
         if isinstance(saved, Place):
-            self.cells[saved.text] = old
+            self.keep(saved.text, old)
         if effect.returns_old:
             self.registers["rax"] = old
 

@@ -36,6 +36,12 @@ _BYTES = frozenset(name for name in WHOLE if name[-1] == "l" or (name[0] == "r" 
 _KEPT = 0x1000
 
 
+def _cell(state: State, operand: str) -> str:
+    """What stands for the cell of a memory operand: where a register holds its address, what that was taken of."""
+    value = state.registers.get(operand)
+    return value.text if isinstance(value, Place) and value.is_variable else operand
+
+
 class Steps:
     """Applies instructions, in capstone's syntax, to states."""
 
@@ -71,7 +77,7 @@ class Steps:
         elif state.cells:
             match = _BRACKETS.search(target)
             if match is not None:
-                state.cells.pop(match.group(1), None)
+                state.cells.pop(_cell(state, match.group(1)), None)
 
     def _value(self, state: State, end: int, source: str) -> Optional[Value]:
         """What an operand stands for, where it can be a level or leads to one."""
@@ -93,7 +99,7 @@ class Steps:
             if not source.startswith("qword"):
                 return None
             return FunctionTable(FRAMEWORK) if self.names.is_function_table(slot) else self.names.through(slot)
-        return state.cells.get(inner) or self.in_table(state, inner)
+        return state.cells.get(_cell(state, inner)) or self.in_table(state, inner)
 
     def in_table(self, state: State, inner: str) -> Optional[Routine]:
         """The framework's function that an operand takes from its table, or None."""
@@ -114,10 +120,8 @@ class Steps:
             state.set(whole, value)
         else:
             match = _BRACKETS.search(target)
-            if match is not None and value is not None:
-                state.cells[match.group(1)] = value
-            elif match is not None:
-                state.cells.pop(match.group(1), None)
+            if match is not None:
+                state.keep(_cell(state, match.group(1)), value)
 
     def _load_address(self, state: State, end: int, target: str, source: str) -> None:
         whole = WHOLE.get(target, "")

@@ -236,6 +236,8 @@ def raise_of(reader: StackReader, frames: Sequence[FrameLevel], index: int) -> O
     for number in range(index, len(frames)):
         here = frames[number]
         if here.known_by == ROOT:
+            if not here.level.covers(frames[index].level):
+                return None
             root = root_of(here.function.rpartition("!")[2])
             calls = root.calls if root is not None else "system services of user mode"
             instruction = Hex(here.frame.instruction_pointer)

@@ -281,7 +281,7 @@ class Walk:
         if not routine.names:
             # An import that neither an import table nor symbols name may be one that raises.
             self._flow.problem = self._flow.problem or f"what it calls at {address:016x} has no name"
-            state.irql, state.by, state.held = UNKNOWN, None, ()
+            state.irql, state.by, state.held = UNKNOWN, change, ()
         return [state]
 
     def _behind(self, exit: Exit, change: Change, state: State) -> State:
@@ -294,7 +294,7 @@ class Walk:
             state.pop(exit.level.pops, change)
             return state
         if exit.level == UNKNOWN:
-            state.irql, state.by, state.held = UNKNOWN, None, ()
+            state.irql, state.by, state.held = UNKNOWN, change, ()
             return state
         by = exit.by if exit.by is not None else change
         state.held = (*state.held, Held(by, old, state.by))[-6:]

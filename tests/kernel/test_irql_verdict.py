@@ -23,6 +23,7 @@ from dumpkit.kernel.irql_verdict import irql_verdict, stack_verdict
 from dumpkit.kernel.stack import walk_stack
 from dumpkit.registers import X64, Context
 
+from tests.forge.assembly import Code
 from tests.kernel.irql_driver import DRIVER, KERNEL, Driver, body, raised_by_macro
 from tests.shared import DUMPS, SYMBOLS, needs_shared, needs_symbols
 
@@ -313,3 +314,29 @@ def test_a_pointer_to_a_raise_is_followed_through_a_stack_slot():
     found = verdict(driver, [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"})
     assert found.cause is not None and found.cause.raised is not None
     assert found.cause.raised.routine == "nt!KeRaiseIrqlToDpcLevel"
+
+
+@pytest.mark.parametrize(
+    ("between", "certainty"),
+    # Nothing; the register has another address by then; the stack pointer has moved by then.
+    [("", CERTAIN), ("488b03", DEPENDS), ("50", DEPENDS)],
+)
+def test_a_variable_that_is_set_through_its_address_is_known(between: str, certainty: str):
+    driver = Driver()
+    # lea rax,[rsp+30h]; …; mov qword ptr [rax],-10000; mov [rsp+20h],rax
+    code = body().hex("488d442430").hex(between).hex("48c700f0d8ffff 4889442420")
+    driver.function("Dpc", code.call_through("__imp_KeWaitForSingleObject").epilogue())
+    found = verdict(driver, [DPC, "Dpc", "KeWaitForSingleObject"], {"Dpc": "KeWaitForSingleObject"}, 2)
+    findings = [*found.possible, *([found.cause] if found.cause is not None else [])]
+    assert [each.certainty for each in findings] == [certainty]
+
+
+def test_a_function_that_raises_by_its_argument_is_named_and_not_where_the_stack_begins():
+    driver = Driver()
+    # mov cr8,rcx; ret
+    driver.function("SetLevel", Code().hex("440f22c1").ret())
+    code = body().hex("b902000000").call("SetLevel").call_through("__imp_ZwCreateFile")
+    driver.function("Thread", code.epilogue())
+    found = verdict(driver, [THREAD, "Thread", "ZwCreateFile"], {"Thread": "ZwCreateFile"}, 2)
+    assert found.cause is not None and found.cause.raised is not None
+    assert (found.cause.raised.place, found.cause.raised.routine) == ("bad!Thread+0x9", "bad!SetLevel")
