@@ -153,9 +153,9 @@ class IsfFile(SymbolFile):
         return RecordType(name, row.size, kind, partial(self._members, row))
 
     def _members(self, row: TypeRow) -> List[Member]:
-        string = self._table.string
-        rows = self._table.member_rows(row)
-        return [Member(string(name), offset, partial(self._node, node)) for name, offset, node in rows]
+        rows = list(self._table.member_rows(row))
+        names = self._table.strings_at([name for name, _, _ in rows])
+        return [Member(name, offset, partial(self._node, node)) for name, (_, offset, node) in zip(names, rows)]
 
     def _enumerators(self, row: TypeRow, signed: bool) -> Sequence[Tuple[str, int]]:
         found = []

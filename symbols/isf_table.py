@@ -17,7 +17,7 @@ from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Iterator, List, Optional, Tuple
+    from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 SECTIONS = (
     "facts",  # "key=value" lines in UTF-8
@@ -98,6 +98,11 @@ class Table:
     def string(self, offset: int) -> str:
         """The string at `offset` of the blob."""
         return self.string_bytes(offset).decode("utf-8", "replace")
+
+    def strings_at(self, offsets: Iterable[int]) -> List[str]:
+        """The strings at several offsets: a record may have hundreds of members."""
+        blob = self._strings
+        return [blob[offset : blob.find(b"\0", offset)].decode("utf-8", "replace") for offset in offsets]
 
     def symbol_named(self, name: str) -> Optional[int]:
         """The number of the symbol of that linkage name, or None."""

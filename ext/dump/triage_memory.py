@@ -99,7 +99,7 @@ def disjoint(extents: Sequence[Extent]) -> List[Extent]:
     order = sorted(range(len(extents)), key=starts.__getitem__)
     ordered = [extents[i] for i in order]
     reached = accumulate([end for _, end, _ in ordered], max)
-    overlaps = [False, *map(gt, reached, sorted(starts)[1:])]
+    overlaps = [False, *map(gt, reached, [starts[i] for i in order[1:]])]
     result: List[Extent] = []
     taken = 0
     for at in compress(count(), overlaps):

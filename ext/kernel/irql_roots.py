@@ -7,8 +7,6 @@ functions' names are those of public symbols.
 
 from __future__ import annotations
 
-import re
-
 from dumpkit.kernel.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, IPI_LEVEL, PASSIVE_LEVEL
 from dumpkit.kernel.irql_level import Level
 from dumpkit.named_tuple import NamedTuple
@@ -31,56 +29,79 @@ def _exactly(level: int) -> Level:
 
 _DEVICE = Level(DISPATCH_LEVEL + 1, HIGH_LEVEL)
 
-#: Whole names of the kernel's functions.
-_ROOTS: Sequence[Tuple[str, Root]] = (
-    ("PspSystemThreadStartup", Root(_exactly(PASSIVE_LEVEL), "thread routines")),
-    ("ExpWorkerThread", Root(_exactly(PASSIVE_LEVEL), "work items")),
+#: Names of the kernel's functions; those that begin so, where a `*` stands behind.
+_ROOTS: Sequence[Tuple[Sequence[str], Root]] = (
+    (("PspSystemThreadStartup",), Root(_exactly(PASSIVE_LEVEL), "thread routines")),
+    (("ExpWorkerThread",), Root(_exactly(PASSIVE_LEVEL), "work items")),
     (
-        "KiRetireDpcList|KxRetireDpcList|KiExecuteAllDpcs|KiProcessExpiredTimerList|KiTimerExpiration|KiExpireTimer2",
+        (
+            "KiRetireDpcList",
+            "KxRetireDpcList",
+            "KiExecuteAllDpcs",
+            "KiProcessExpiredTimerList",
+            "KiTimerExpiration",
+            "KiExpireTimer2",
+        ),
         Root(_exactly(DISPATCH_LEVEL), "DPCs"),
     ),
     (
-        r"KiInterruptDispatch\w*|KiInterruptSubDispatch\w*|KiChainedDispatch\w*|KiScanInterruptObjectList"
-        r"|KiCallInterruptServiceRoutine",
+        (
+            "KiInterruptDispatch*",
+            "KiInterruptSubDispatch*",
+            "KiChainedDispatch*",
+            "KiScanInterruptObjectList",
+            "KiCallInterruptServiceRoutine",
+        ),
         Root(_DEVICE, "interrupt service routines"),
     ),
-    ("KiIpiGenericCallTarget|KiIpiProcessRequests", Root(_exactly(IPI_LEVEL), "what another processor asked for")),
+    (("KiIpiGenericCallTarget", "KiIpiProcessRequests"), Root(_exactly(IPI_LEVEL), "what another processor asked for")),
     # It holds the cancel spin lock then.
-    ("IoCancelIrp", Root(_exactly(DISPATCH_LEVEL), "cancel routines")),
-    ("KiDeliverApc", Root(Level(PASSIVE_LEVEL, APC_LEVEL), "APCs")),
+    (("IoCancelIrp",), Root(_exactly(DISPATCH_LEVEL), "cancel routines")),
+    (("KiDeliverApc",), Root(Level(PASSIVE_LEVEL, APC_LEVEL), "APCs")),
 )
-_PATTERNS = [(re.compile(names), root) for names, root in _ROOTS]
 
 #: Where the kernel calls the service that a system call asks for.
-_SERVICE = re.compile(r"KiSystemService\w*|KiSystemCall64\w*|KiServiceInternal")
+_SERVICE = ("KiSystemService*", "KiSystemCall64*", "KiServiceInternal")
 #: What lies between a kernel routine's call of a Zw routine and the service: at the caller's level.
-_PASSAGE = re.compile(r"KiServiceLinkage|KiSystemService\w*|KiServiceInternal")
-#: An interrupt, not an exception: its handler runs above the level it came at, and saves that in the trap frame.
-_INTERRUPT = re.compile(r"K[ix]\w*(Interrupt|InterruptDispatch|IsrThunk|Ipi|IpiInterrupt)\w*")
+_PASSAGE = ("KiServiceLinkage", "KiSystemService*", "KiServiceInternal")
+#: What the names of functions have in them that handle an interrupt, not an exception: they run above the level it came
+#: at, and save that in the trap frame.
+_INTERRUPT = ("Interrupt", "IsrThunk", "Ipi")
 #: What a thread that waits has called and not returned from.
-_WAIT = re.compile(r"KiSwapContext|SwapContext\w*|KiSwapThread|KiCommitThreadWait|KeWaitFor\w+|KeDelayExecutionThread")
+_WAIT = (
+    "KiSwapContext",
+    "SwapContext*",
+    "KiSwapThread",
+    "KiCommitThreadWait",
+    "KeWaitFor*",
+    "KeDelayExecutionThread",
+)
+
+
+def _is_one_of(name: str, patterns: Sequence[str]) -> bool:
+    return any(name.startswith(each[:-1]) if each.endswith("*") else name == each for each in patterns)
 
 
 def root_of(name: str) -> Optional[Root]:
     """What is known of the calls that a kernel's function of that bare name makes."""
-    return next((root for pattern, root in _PATTERNS if pattern.fullmatch(name)), None)
+    return next((root for names, root in _ROOTS if _is_one_of(name, names)), None)
 
 
 def is_service(name: str) -> bool:
     """Whether a function calls system services: at PASSIVE_LEVEL, where user mode asked for them."""
-    return _SERVICE.fullmatch(name) is not None
+    return _is_one_of(name, _SERVICE)
 
 
 def is_interrupt(name: str) -> bool:
     """Whether a function of that bare name handles interrupts."""
-    return _INTERRUPT.fullmatch(name) is not None
+    return name.startswith(("Ki", "Kx")) and any(word in name for word in _INTERRUPT)
 
 
 def is_wait(name: str) -> bool:
     """Whether a function of that bare name is one of those that put a thread to wait."""
-    return _WAIT.fullmatch(name) is not None
+    return _is_one_of(name, _WAIT)
 
 
 def is_passage(name: str) -> bool:
     """Whether a function hands a call on to a system service as it came."""
-    return _PASSAGE.fullmatch(name) is not None
+    return _is_one_of(name, _PASSAGE)
