@@ -296,6 +296,7 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         thread=_thread_facts(analysis.thread),
         message=analysis.message,
         hardware=analysis.hardware,
+        watchdog=analysis.watchdog,
         status=_hex(analysis.status),
         status_text=_status_text(analysis.status),
         frames=facts.frames,

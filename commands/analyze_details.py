@@ -1,4 +1,4 @@
-"""What `analyze` says behind the closing rule of errors of the hardware."""
+"""What `analyze` says behind the closing rule of errors of the hardware and of the watchdog of DPCs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
+    from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import DeviceError, HardwareError, MachineCheck
     from dumpkit.output import Line
 
@@ -52,3 +53,20 @@ def _device_lines(device: DeviceError) -> Iterator[Line]:
     port = f"{device.port} " if device.port is not None else ""
     errors = f": {', '.join(device.errors)}" if device.errors else ""
     yield f"Hardware: {port}{place}, vendor {at.vendor_id:04x}, device {at.device_id:04x}{errors}"
+
+
+def watchdog_lines(found: DpcWatchdog) -> Iterator[Line]:
+    """What ran on the processor that the watchdog stopped, and for how long."""
+    times = [f"{value}" if value is not None else "?" for value in (found.ticks, found.limit)]
+    time = f"{times[0]} ticks of {times[1]} that it may"
+    if found.routine is not None:
+        name = found.symbol or f"{found.routine:016x}"
+        what = "ran for" if found.is_single else "runs; DISPATCH_LEVEL lasted for"
+        yield (f"DPC: on processor {found.processor} ", Span(name, "symbol", f"u {found.routine:x}"), f" {what} {time}")
+    else:
+        yield f"DPC: processor {found.processor} was at DISPATCH_LEVEL or above for {time}"
+    if found.waiting:
+        yield ("DPC: ", Span(f"{found.waiting} more wait", "symbol", "!dpcs"), " in the processor's queue")
+    if found.profile:
+        names = ", ".join(f"{each.symbol} ({each.count})" for each in found.profile)
+        yield f"DPC: the watchdog's profile has addresses in {names}"

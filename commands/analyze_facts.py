@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from dumpkit.commands.contexts import ExceptionBlock, RegisterBlock
     from dumpkit.commands.stack import StackFrame
+    from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import HardwareError
     from dumpkit.kernel.irql_findings import IrqlVerdict
     from dumpkit.kernel.pool.allocation import PoolAllocation
@@ -151,6 +152,8 @@ class Analysis(Record):
     message: Optional[str]
     #: What the hardware reported, where the bugcheck is about that.
     hardware: Optional[HardwareError]
+    #: What the watchdog of DPCs saw, where the bugcheck is its.
+    watchdog: Optional[DpcWatchdog]
     status: Optional[Hex]
     status_text: Optional[str]
     frames: Tuple[StackFrame, ...]

@@ -316,6 +316,10 @@ def _remarks(result: Analysis) -> Iterator[Line]:
         from dumpkit.commands.analyze_details import hardware_lines
 
         yield from hardware_lines(result.hardware)
+    if result.watchdog is not None:
+        from dumpkit.commands.analyze_details import watchdog_lines
+
+        yield from watchdog_lines(result.watchdog)
     if result.request is not None:
         yield from _request_lines(result.request)
     if result.thread is not None:

@@ -97,7 +97,7 @@ def test_the_labels_stand_in_windbgs_order(code: int, words: str, between: List[
         ),
         (0x7A, "1 ffffffffc000009c 0 ADDR", "(NTSTATUS) 0xc000009c - STATUS_DEVICE_DATA_ERROR"),
         (0x74, "2 0 0 c0000218", "(NTSTATUS) 0xc0000218 - {Registry File Failure}  The registry cannot load the hive"),
-        (0x77, "1 e0000001 0 0", "(NTSTATUS) 0xe0000001 - <Unable to get error code text>"),
+        (0x77, "e0000001 e0000001 0 0", "(NTSTATUS) 0xe0000001 - <Unable to get error code text>"),
     ],
 )
 def test_a_status_is_shown_with_its_message(code: int, words: str, line: str, on) -> None:

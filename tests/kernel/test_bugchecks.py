@@ -42,6 +42,7 @@ def test_only_known_words_stand_in_the_rules():
         known = describe(code, ZEROS)
         assert set(known.rules) <= {
             "context",
+            "dpc",
             "errrec",
             "mca",
             "fault",

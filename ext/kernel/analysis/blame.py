@@ -111,6 +111,14 @@ class Blame:
         for words in self._bugcheck.rule("blame"):
             yield words[0], int(words[1]) if len(words) > 1 else None
 
+    def running(self, routine: int, where: str) -> Optional[Culprit]:
+        """A routine that is known to have run, at a virtual address; None where no driver's own is there."""
+        module = self._target.module_at(routine)
+        if module is None or module.name.lower() in PLUMBING:
+            return None
+        self._evidence.note("culprit", where)
+        return self._at(module, routine, None)
+
     # --- By the arguments ----------------------------------------------------
 
     def _by_argument(self, way: str, number: Optional[int]) -> Optional[Culprit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dumpkit.errors import DumpkitError
-from dumpkit.kernel.analysis.blame import Blame, Culprit
+from dumpkit.kernel.analysis.blame import PLUMBING, Blame, Culprit
 from dumpkit.kernel.analysis.bucket import failure_bucket, failure_hash
 from dumpkit.kernel.analysis.circumstances import BlackBox, Regions, black_boxes, process_name, virtual_machine
 from dumpkit.kernel.analysis.evidence import Evidence
@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Optional, Sequence, Tuple
 
+    from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import HardwareError
     from dumpkit.kernel.pool.allocation import PoolAllocation
 
@@ -76,6 +77,8 @@ class CrashAnalysis(Record):
     message: Optional[str]
     #: What the hardware reported, where the bugcheck is about that.
     hardware: Optional[HardwareError]
+    #: What the watchdog of DPCs saw, where the bugcheck is its.
+    watchdog: Optional[DpcWatchdog]
     #: The NTSTATUS of the exception or of the argument that holds one.
     status: Optional[int]
     culprit: Culprit
@@ -115,7 +118,11 @@ class CrashAnalyzer:
         if access is None and finder.record is not None:
             access = access_of_record(finder.record[1], evidence)
         process = process_name(target, evidence)
-        culprit = Blame(target, bugcheck, self._parameters, evidence).find(failing)
+        blame = Blame(target, bugcheck, self._parameters, evidence)
+        culprit = blame.find(failing)
+        watchdog = self._watchdog()
+        if watchdog is not None and watchdog.routine is not None and (culprit.module or "nt") in PLUMBING:
+            culprit = blame.running(watchdog.routine, "the DPC that ran on the processor") or culprit
         paged_code = access is not None and is_in_paged_code(target, access, evidence)
         subjects = Subjects(target, bugcheck, self._parameters, evidence)
         subject = subjects.process()
@@ -154,6 +161,7 @@ class CrashAnalyzer:
             subject,
             subjects.message(),
             hardware,
+            watchdog,
             self._status(finder.record[1] if finder.record is not None else None),
             culprit,
             bucket,
@@ -232,6 +240,13 @@ class CrashAnalyzer:
         from dumpkit.kernel.analysis.hardware_error import hardware_error
 
         return hardware_error(self._target, self._bugcheck, self._parameters, self._evidence)
+
+    def _watchdog(self) -> Optional[DpcWatchdog]:
+        if not self._bugcheck.rule("dpc"):
+            return None
+        from dumpkit.kernel.analysis.dpc_watchdog import dpc_watchdog
+
+        return dpc_watchdog(self._target, self._bugcheck, self._parameters, self._evidence)
 
     def _status(self, record: Optional[ExceptionRecord]) -> Optional[int]:
         if record is not None:

@@ -87,7 +87,7 @@ fe   8 6 0 0                    crash    bad   0xFE_8_bad!Touch
 8    0 0 0 0                    crash    bad   0x8_bad!Touch
 23   b50190 ER CX 0             context  bad   0x23_bad!Touch
 35   IRP 0 0 0                  crash    bad   0x35_bad!Touch
-77   1 c000000e 0 0             crash    bad   0x77_bad!Touch
+77   c000000e c000000e 0 0      crash    bad   0x77_bad!Touch
 7c   1 0 0 0                    crash    bad   0x7C_1_bad!Touch
 9c   0 ADDR 0 0                 crash    bad   0x9C_bad!Touch
 b8   THR THR 0 0                crash    bad   0xB8_bad!Touch
