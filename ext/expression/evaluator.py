@@ -82,6 +82,7 @@ class Evaluator:
         self.pending: List[_Pending] = []
 
     def fail(self, kind: str, position: Optional[int] = None) -> ExpressionError:
+        """The error of that kind at a position in the text, at the last token where none is given."""
         return ExpressionError(kind, self.last if position is None else position, self.text)
 
     def fail_as_whole(self, kind: str) -> ExpressionError:

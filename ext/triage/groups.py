@@ -37,6 +37,7 @@ class Groups:
         self.bad = 0
 
     def add(self, row: Row) -> None:
+        """Count a row in its bucket, or among those that could not be read."""
         bucket = row["bucket"]
         if bucket is None:
             self.bad += row["status"] == "bad"

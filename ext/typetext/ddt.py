@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import BaseType, BitfieldType, PointerType, RecordType, Type
-from dumpkit.typetext.dump import Scope, TypeDump, TypeText
+from dumpkit.typetext.dump import TypeDump, TypeText
 from dumpkit.typetext.scalar import base_text, bitfield_text
+from dumpkit.typetext.value_text import Scope
 from dumpkit.typetext.values import MemberValue, Value
 
 TYPE_CHECKING = False

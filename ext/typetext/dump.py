@@ -14,16 +14,15 @@ from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
 from dumpkit.symbols.types import (
     ArrayType,
-    BaseType,
-    BitfieldType,
     EnumType,
     PointerType,
     RecordType,
     Type,
 )
-from dumpkit.typetext.names import described, described_enum, lead, result_name, type_text
+from dumpkit.typetext.names import described, described_enum, lead
 from dumpkit.typetext.request import DEFAULT_COUNT, FieldPath, TypeRequest
-from dumpkit.typetext.scalar import base_text, bitfield_text, enumeration_text, enumerator_text
+from dumpkit.typetext.scalar import enumerator_text
+from dumpkit.typetext.value_text import NONE_EXCUSED, TOP, Scope, ValueText
 from dumpkit.typetext.values import MemberValue, Value
 from dumpkit.typetext.walk import element_of, following, indexed, matches, pointed, record_of
 
@@ -52,36 +51,19 @@ class TypeDump(NamedTuple):
         return TypeText(self.request).lines(self.value)
 
 
-#: In `Scope.excused`: whatever cannot be read is told in the last line.
-NONE_EXCUSED = -1
-
-
-class Scope(NamedTuple):
-    """Where the text stands: how deep, which fields were asked for, and whose missing bytes are told at the end."""
-
-    level: int
-    paths: Sequence[FieldPath]
-    #: An address that is not told; None where none is.
-    excused: Optional[int]
-
-
-_TOP = Scope(-1, (), NONE_EXCUSED)
-_ELSEWHERE = Scope(-1, (), None)
-
-
-class TypeText:
-    """The text for one request; `failed` is the last part of the object itself that could not be read."""
+class TypeText(ValueText):
+    """The text for one request."""
 
     def __init__(self, request: TypeRequest) -> None:
-        self.request = request
-        self.verbose = request.verbose
-        self.failed: Optional[int] = None
+        super().__init__(request)
+        #: Whether a field that was asked for is there.
         self.found = False
         self.width = max((len(path.text) for path in request.fields), default=_NAME_WIDTH)
 
     # -- whole objects
 
     def lines(self, value: Value) -> Iterator[str]:
+        """Every line of the request: of the object, of each element, or of each record of the list."""
         if value.address is None:
             yield from self.one(value)
         elif self.request.list_field is not None:
@@ -94,6 +76,7 @@ class TypeText:
             yield NOTHING_FOUND
 
     def one(self, value: Value) -> Iterator[str]:
+        """An object, and behind it the part of it that could not be read."""
         self.failed = None
         if value.address is not None:
             value.reader.hold(value.address, value.type.size)
@@ -109,6 +92,7 @@ class TypeText:
             yield f"Memory read error {self.failed:016x}"
 
     def top(self, value: Value) -> Iterator[str]:
+        """The members of an object, or what a pointer, an enumeration or a scalar is."""
         type = value.type
         fields = self.request.fields
         if isinstance(type, RecordType):
@@ -124,14 +108,15 @@ class TypeText:
             yield from self.enumerators(type, 0, fields)
         elif isinstance(type, PointerType) and isinstance(record_of(type), RecordType):
             target = pointed(value)
-            head = self.text(value, _TOP) if self.verbose else self.pointer_head(value, _TOP)
+            head = self.text(value, TOP) if self.verbose else self.pointer_head(value, TOP)
             yield from head.split("\n")
             if target is not None:
                 yield from self.fields(target, Scope(0, fields, _excused(target)))
         else:
-            yield from self.text(value, _TOP).split("\n")
+            yield from self.text(value, TOP).split("\n")
 
     def list(self, value: Value) -> Iterator[str]:
+        """-l: the records that a link leads through, up to the first one that was shown before."""
         assert self.request.list_field is not None
         seen: Set[int] = set()
         current: Optional[Value] = value
@@ -147,6 +132,7 @@ class TypeText:
                 return
 
     def elements(self, value: Value) -> Iterator[str]:
+        """-a: the elements of an array, each under its index and address."""
         type = value.type
         assert value.address is not None
         count = self.request.elements or 0
@@ -167,6 +153,7 @@ class TypeText:
     # -- members
 
     def fields(self, value: Value, at: Scope) -> Iterator[str]:
+        """The lines of the members, base classes expanded."""
         if value.address is not None and value.reader.read(value.address, 1) is None:
             self.blame(value.address, at)
         for member in value.members(flatten=not self.verbose):
@@ -176,6 +163,7 @@ class TypeText:
                 yield from self.field(member, at)
 
     def base_class(self, member: MemberValue, at: Scope) -> Iterator[str]:
+        """The members of a base class, at their offsets in the whole."""
         type = member.value.type
         if isinstance(type, RecordType):
             yield f"{self.indent(at.level)}+0x{member.offset:03x} __BaseClass {described(type)}"
@@ -187,6 +175,7 @@ class TypeText:
                 yield from self.field(shifted, at)
 
     def field(self, member: MemberValue, at: Scope) -> Iterator[str]:
+        """A member, where the fields that were asked for name it or lead through it."""
         if not at.paths:
             yield from self.whole_field(member, at, ())
             return
@@ -208,6 +197,7 @@ class TypeText:
             yield from self.opened_field(member, at._replace(paths=deeper), indexes)
 
     def whole_field(self, member: MemberValue, at: Scope, indexes: Sequence[int]) -> Iterator[str]:
+        """The line of a member, and what stands below it."""
         value, head = indexed(member.value, indexes)
         type = value.type
         expands = self.request.block or at.level < self.request.depth
@@ -258,6 +248,7 @@ class TypeText:
                 yield from self.inside(target, at._replace(excused=_excused(target)))
 
     def array_elements(self, value: Value, at: Scope) -> Iterator[str]:
+        """-b: every element of an array, up to a bound."""
         type = value.type
         assert isinstance(type, ArrayType)
         for index in range(min(type.count, ELEMENT_LIMIT)):
@@ -278,14 +269,12 @@ class TypeText:
             yield f"{self.indent(at.level)} ... {type.count - ELEMENT_LIMIT} more elements"
 
     def enumerators(self, type: Type, level: int, paths: Sequence[FieldPath]) -> Iterator[str]:
+        """The names of an enumeration that were asked for, with their values."""
         assert isinstance(type, EnumType)
         for name, number in type.enumerators:
             if not paths or any(matches(path.steps[0], name, path.partial) for path in paths):
                 self.found = True
                 yield f"{self.indent(level)}{name} = {enumerator_text(number, type.size)}"
-
-    def indent(self, level: int) -> str:
-        return "" if self.request.flat or self.request.compact else "   " * (level + 1)
 
     def prefix(self, member: MemberValue, level: int) -> str:
         """The start of a field's line, up to its value."""
@@ -297,87 +286,21 @@ class TypeText:
             return f"{self.indent(level)}{offset}__VFN_table : "
         return f"{self.indent(level)}{offset}{member.name:<{self.width}} : "
 
-    # -- values
-
     def field_text(self, member: MemberValue, value: Value, at: Scope) -> str:
         """What stands behind the colon of a field: its value, or an element of it."""
         return self.text(value, at)
 
-    def text(self, value: Value, at: Scope) -> str:
-        """What stands behind the colon for a value; in verbose texts of more than one line."""
-        if value.address is None:
-            return type_text(value.type, self.verbose, self.request.block, self.indent(at.level))
-        type = value.type
-        if isinstance(type, BitfieldType):
-            return ("Bitfield " if self.verbose else "") + (
-                bitfield_text(value) if self.has(value, _ELSEWHERE) else "??"
-            )
-        if isinstance(type, BaseType):
-            return base_text(value.number, type) if self.has(value, at) else "??"
-        if isinstance(type, EnumType):
-            head = f"{described_enum(type)}\n" if self.verbose else ""
-            return head + (enumeration_text(value) if self.has(value, at) else "??")
-        if isinstance(type, PointerType):
-            head = self.pointer_head(value, at)
-            target = value.target
-            return head if target is None or target.address is None else head + self.pointee(target, at.level)
-        if isinstance(type, ArrayType):
-            head = "" if self.request.block else f"[{type.count}] "
-            text = value.string
-            return head + (f' "{text}"' if text is not None else self.text(value.element(0), at))
-        if isinstance(type, RecordType):
-            summary = value.summary
-            gap = "\n " if self.verbose else " "
-            return (described(type) if self.verbose else type.name) + ("" if summary is None else gap + summary)
-        return f"{self.indent(at.level)} {result_name(type)}  {value.place}"
-
-    def has(self, value: Value, at: Scope) -> bool:
-        """Whether a scalar could be read; a missing part of the object itself is remembered."""
-        if value.number is not None:
-            return True
-        if value.address is not None:
-            self.blame(value.address, at)
-        return False
-
-    def blame(self, address: int, at: Scope) -> None:
-        if at.excused is not None and address != at.excused:
-            self.failed = address
-
-    def pointer_head(self, value: Value, at: Scope) -> str:
-        if value.address is None:
-            return f"Ptr{8 * value.type.size} "
-        if not self.has(value, at):
-            return "???? "
-        return f"0x{quoted(int(value.number or 0))} " if value.number else "(null) "
-
-    def pointee(self, target: Value, level: int) -> str:
-        """What stands behind a pointer's number."""
-        type = target.type
-        text = target.string
-        if text is not None and not isinstance(type, ArrayType):
-            return f' "{text}"'
-        if self.request.block:
-            return ""
-        if isinstance(type, BaseType) and type.kind == "void":
-            return "Void"
-        unnamed = isinstance(type, EnumType) and target.number is not None and target.enumerator is None
-        if isinstance(type, (BaseType, PointerType)) or unnamed:
-            return f" -> {self.text(target, _ELSEWHERE._replace(level=level))}"
-        if isinstance(type, ArrayType) and text is None:
-            return f"[{type.count}] {self.pointee(target.element(0), level)}"
-        return self.text(target, _ELSEWHERE._replace(level=level))
-
     def compact(self, value: Value, paths: Sequence[FieldPath], level: int) -> Iterator[str]:
         """-c: the pieces of one long line; only records inside records break it."""
         if not isinstance(value.type, RecordType):
-            yield self.text(value, _TOP)
+            yield self.text(value, TOP)
             return
         for member in value.members():
             if paths and not any(matches(path.steps[0], member.name, path.partial) for path in paths):
                 continue
             self.found = True
             offset = "" if self.request.without_offsets else f"+0x{member.offset:03x} "
-            text = self.text(member.value, _TOP)
+            text = self.text(member.value, TOP)
             inner = record_of(member.value.type)
             if isinstance(inner, RecordType) and inner.name in text:
                 name, gap, rest = text.partition(inner.name)

@@ -50,6 +50,7 @@ def _letter(code: int, size: int) -> str:
 
 
 def bitfield_text(value: Value) -> str:
+    """A bitfield that could be read: its bits, and its number or its enumerator."""
     type = value.type
     number = value.number
     assert isinstance(type, BitfieldType)
@@ -62,6 +63,7 @@ def bitfield_text(value: Value) -> str:
 
 
 def enumeration_text(value: Value) -> str:
+    """A value of an enumeration that could be read: its number, and its name where it has one."""
     type, number, name = value.type, value.number, value.enumerator
     assert isinstance(number, int)
     unsigned = number & (1 << 8 * type.size) - 1

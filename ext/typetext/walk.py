@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def element_of(type: Type) -> Type:
+    """What an array of whatever dimensions is made of; any other type itself."""
     while isinstance(type, ArrayType):
         type = type.element
     return type
@@ -51,6 +52,7 @@ def indexed(value: Value, indexes: Sequence[int]) -> Tuple[Value, str]:
 
 
 def matches(step: Step, name: str, partial: bool) -> bool:
+    """Whether a step of a path names a member, in any case; one that is `partial` names all that begin so."""
     wanted = step.name.lower()
     if partial:
         return name.lower().startswith(wanted)
