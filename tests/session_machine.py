@@ -25,6 +25,8 @@ VARIABLES = ("=::=::\\", "ALLUSERSPROFILE=C:\\ProgramData", "windir=C:\\Windows"
 #: The kernel's variables that only these machines have, in its data.
 _EXTRA = ("IopRootDeviceNode", "PspSystemPartition", "MmVerifierData", "VerifierTriageActionTaken")
 _EXTRA_RVA = 0x11F000
+#: The first build whose VADs are linked by an _RTL_BALANCED_NODE, and whose KPRCBs list connected interrupts.
+_FIRST_WITH_NODES = 9600
 
 SYSTEM_SID = (5, 18)
 ADMINISTRATORS = (5, 32, 544)
@@ -153,6 +155,8 @@ def _add_loader(lab: SessionLab) -> None:
 def add_descriptors(lab: SessionLab) -> List[Structure]:
     """The program's VADs: private memory, a section of the paging file's and an image, the first below the second."""
     machine, program = lab.machine, lab.program
+    if machine.build < _FIRST_WITH_NODES:
+        return _old_descriptors(lab)
     made = []
     for start, end, facts in (
         (0x7FFE0, 0x7FFE0, {"u.VadFlags.PrivateMemory": 1, "u.VadFlags.Protection": 1, "u1.VadFlags1.CommitCharge": 1}),
@@ -167,14 +171,41 @@ def add_descriptors(lab: SessionLab) -> List[Structure]:
     first, root, last = made
     root.set({"VadNode.Left": first, "VadNode.Right": last})
     machine.view("_MMVAD_SHORT", last.address)["u1.VadFlags1.CommitCharge"] = 0x29
-    for vad, file in ((root, 0), (last, _image_file(machine))):
+    _add_sections(machine, ((root, 0), (last, _image_file(machine))))
+    program.set({"VadRoot.Root": root, "VadCount": 3})
+    return made
+
+
+def _old_descriptors(lab: SessionLab) -> List[Structure]:
+    """The same as Windows 7 keeps them: children in the descriptors, the tree below VadRoot.BalancedRoot."""
+    machine, program = lab.machine, lab.program
+    made = []
+    for start, end, facts in (
+        (0x7FFE0, 0x7FFE0, {"u.VadFlags.PrivateMemory": 1, "u.VadFlags.Protection": 1, "u.VadFlags.CommitCharge": 1}),
+        (0x20BA8DC0, 0x20BA8DDA, {"u.VadFlags.Protection": 4}),
+        (
+            0x7FF7EBEA0,
+            0x7FF7EBEAF,
+            {"u.VadFlags.VadType": 2, "u.VadFlags.Protection": 7, "u.VadFlags.CommitCharge": 41},
+        ),
+    ):
+        vad = machine.place("_MMVAD")
+        made.append(machine.view("_MMVAD_SHORT", vad.address).set({"StartingVpn": start, "EndingVpn": end, **facts}))
+    first, root, last = made
+    root.set({"LeftChild": first, "RightChild": last})
+    _add_sections(machine, ((root, 0), (last, _image_file(machine))))
+    program["VadRoot.BalancedRoot.RightChild"] = root
+    return made
+
+
+def _add_sections(machine: Machine, files: Sequence[Tuple[Structure, int]]) -> None:
+    """What mapped descriptors lead to; a file of 0 is a section of the paging file's."""
+    for vad, file in files:
         area, subsection, segment = (machine.place(name) for name in ("_CONTROL_AREA", "_SUBSECTION", "_SEGMENT"))
         subsection["ControlArea"] = area
         area.set({"Segment": segment, "FilePointer.Value": file | 0xC if file else 0})
         segment["NumberOfCommittedPages"] = 0x1B
         machine.view("_MMVAD", vad.address)["Subsection"] = subsection
-    program.set({"VadRoot.Root": root, "VadCount": 3})
-    return made
 
 
 def _image_file(machine: Machine) -> int:
@@ -192,7 +223,7 @@ def add_page_frames(lab: SessionLab, first: int, count: int) -> None:
         frame = machine.place("_MMPFN", base + number * size)
         frame.set({"PteAddress": 0xFFFFF6FB40001230 + 8 * number, "OriginalPte.u.Long": 0x80, "u4.PteFrame": 0x914})
         frame.set({"u2.ShareCount": 1, "u3.ReferenceCount": 1, "u3.e1.PageLocation": 6, "u3.e1.Modified": number & 1})
-        frame.set({"u3.e1.CacheAttribute": 1, "u3.e3.Priority": 5})
+        frame.set({"u3.e1.CacheAttribute": 1, "u3.e3.Priority" if "u3.e3" in frame else "u3.e1.Priority": 5})
     machine.set_global("MmPfnDatabase", base)
 
 
@@ -219,7 +250,9 @@ def add_device_nodes(lab: SessionLab) -> List[Structure]:
     root["Child"] = controller
     controller.set({"Child": disk, "Sibling": bad, "Parent": root})
     disk["Parent"] = controller
-    bad.set({"Parent": root, "Flags": 0x2000, "Problem": 10, "ProblemStatus": 0xC0000001})
+    bad.set({"Parent": root, "Flags": 0x2000, "Problem": 10})
+    if "ProblemStatus" in bad:
+        bad["ProblemStatus"] = 0xC0000001
     machine.set_global("IopRootDeviceNode", root)
     return nodes
 
@@ -238,11 +271,17 @@ def add_interrupts(lab: SessionLab, pcr: int) -> Structure:
     machine.put_u64(pcr + machine.layouts.offset("_KPCR", "TssBase"), task)
     interrupts = [machine.place("_KINTERRUPT") for _ in range(2)]
     service = lab.made.scene.places["test!Worker"].address
+    if "DispatchCode" in interrupts[0]:
+        # The gate leads to code at the end of the object.
+        handler = interrupts[0].at("DispatchCode")
+        gate = pack("<HHHHII", handler & 0xFFFF, 0x10, 0x8E00, handler >> 16 & 0xFFFF, handler >> 32, 0)
+        machine.put(table + 16 * 0x82, gate)
     for number, interrupt in enumerate(interrupts):
         interrupt.set({"Type": 22, "Vector": 0x82, "ServiceRoutine": service + 0x10 * number})
     machine.link(interrupts[0].at("InterruptListEntry"), [interrupts[1].at("InterruptListEntry")])
     prcb = machine.view("_KPRCB", pcr + machine.layouts.offset("_KPCR", "Prcb"))
-    prcb["InterruptObject[130]"] = interrupts[0]
+    if "InterruptObject" in prcb:
+        prcb["InterruptObject[130]"] = interrupts[0]
     return interrupts[0]
 
 

@@ -31,7 +31,7 @@ def lab_with_user_mode(build: int, folder: Path) -> SessionLab:
     return lab
 
 
-@pytest.fixture(scope="module", params=(19041, 22000))
+@pytest.fixture(scope="module", params=(7601, 19041, 22000))
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SessionLab:
     found = lab_with_user_mode(request.param, tmp_path_factory.mktemp("blocks"))
     run(found.session, f".process {found.program.address:x}")

@@ -16,7 +16,7 @@ from tests.session_machine import SessionLab, add_apc, add_interrupts
 PCR = 0xFFFFF8022E5E1000
 
 
-@pytest.fixture(params=(19041, 22000))
+@pytest.fixture(params=(7601, 19041, 22000))
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> SessionLab:
     return SessionLab(request.param, tmp_path)
 

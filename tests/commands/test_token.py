@@ -28,7 +28,7 @@ def lab_with_token(build: int, folder: Path) -> SessionLab:
     return lab
 
 
-@pytest.fixture(scope="module", params=(19041, 22000))
+@pytest.fixture(scope="module", params=(7601, 19041, 22000))
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SessionLab:
     return lab_with_token(request.param, tmp_path_factory.mktemp("token"))
 

@@ -13,7 +13,7 @@ from tests.running import run, run_lines
 from tests.session_machine import SessionLab, add_descriptors, add_page_frames
 
 
-@pytest.fixture(params=(19041, 22000))
+@pytest.fixture(params=(7601, 19041, 22000))
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> SessionLab:
     return SessionLab(request.param, tmp_path)
 
@@ -59,7 +59,7 @@ def test_a_process_without_user_mode_has_no_vads(lab: SessionLab) -> None:
 
 def test_a_tree_that_loops_ends_and_is_named(lab: SessionLab) -> None:
     first, root, _ = add_descriptors(lab)
-    first["VadNode.Left"] = root
+    first["VadNode.Left" if "VadNode" in first else "LeftChild"] = root
     in_the_program(lab)
     lines = run_lines(lab.session, "vad")
     assert f"the tree of VADs: the tree loops at {root.address:016x}" in lines
@@ -68,7 +68,7 @@ def test_a_tree_that_loops_ends_and_is_named(lab: SessionLab) -> None:
 
 def test_what_lies_below_a_missing_node_is_told(lab: SessionLab) -> None:
     _, root, _ = add_descriptors(lab)
-    root["VadNode.Right"] = 0xFFFFF90012340000
+    root["VadNode.Right" if "VadNode" in root else "RightChild"] = 0xFFFFF90012340000
     in_the_program(lab)
     lines = run_lines(lab.session, "vad")
     assert "Total VADs: 3, average level: 0, maximum depth: 1" in lines

@@ -1,6 +1,7 @@
 """Reads the types of a Windows from volatility 2's tables of them, for kernels that no ISF table is at hand of.
 
     python -m tests.forge.layouts.vtypes win7_sp1_x64_vtypes.py tests/forge/layouts/windows_7601.txt
+    python -m tests.forge.layouts.vtypes win7_sp1_x64_vtypes.py tests/forge/layouts/session_7601.txt
 
 Such a table names no enumerations; those that the kernel's own symbols have are below (wdm.h; Windows Internals). It
 lacks _KLDR_DATA_TABLE_ENTRY too, which has stayed the same: that of the table for 19041 is taken.
@@ -27,6 +28,8 @@ _OBJECTS = """EventNotificationObject EventSynchronizationObject MutantObject Pr
     Spare5Object Spare6Object Spare7Object Spare8Object Spare9Object ApcObject DpcObject DeviceQueueObject
     EventPairObject InterruptObject ProfileObject ThreadedDpcObject MaximumKernelObject"""
 _ENUMS = {"_KTHREAD_STATE": _STATES, "_KWAIT_REASON": _REASONS, "_KOBJECTS": _OBJECTS}
+#: A word of an enumeration -> its name.
+_BY_WORD = {"DeviceNodeStarted": "_PNP_DEVNODE_STATE"}
 _INTEGERS = frozenset(
     "unsigned char;unsigned short;unsigned long;unsigned int;unsigned long long;char;short;long;int;long long;wchar;"
     "void;float;double".split(";")
@@ -45,26 +48,34 @@ def _type(words: List[Any]) -> Dict[str, Any]:
         base = {"kind": "base", "name": words[1].get("native_type", "unsigned long")}
         return {"kind": "bitfield", "bit_position": start, "bit_length": end - start, "type": base}
     if head == "Enumeration":
-        # It has no name, and nothing that the forge writes needs its words.
-        return {"kind": "base", "name": words[1]["target"]}
+        # It has no name; few are needed by theirs.
+        choices = words[1]["choices"].values()
+        name = next((name for word, name in _BY_WORD.items() if word in choices), None)
+        return {"kind": "enum", "name": name} if name else {"kind": "base", "name": words[1]["target"]}
     if head == "function":
         return {"kind": "function"}
     return {"kind": "base", "name": head} if head in _INTEGERS else {"kind": "struct", "name": head}
 
 
+def _enum(constants: Dict[str, int]) -> Dict[str, Any]:
+    return {"size": 4, "base": "int", "constants": constants}
+
+
 def table(source: Path) -> Dict[str, Any]:
     """The types of a module of vtypes as an ISF table."""
-    records = {}
+    records, enums = {}, {}
     for name, (size, members) in run_path(str(source))["ntkrnlmp_types"].items():
         fields = {member: {"offset": offset, "type": _type(words)} for member, (offset, words) in members.items()}
         starts = {field["offset"] for field in fields.values()}
         has_bits = any(field["type"]["kind"] == "bitfield" for field in fields.values())
         kind = "union" if len(fields) > 1 and starts == {0} and not has_bits else "struct"
         records[name] = {"kind": kind, "size": size, "fields": fields}
-    enums = {
-        name: {"size": 4, "base": "int", "constants": {word: value for value, word in enumerate(words.split())}}
-        for name, words in _ENUMS.items()
-    }
+        for member, field in fields.items():
+            if field["type"]["kind"] == "enum":
+                choices = members[member][1][1]["choices"]
+                enums[field["type"]["name"]] = _enum({word: value for value, word in choices.items()})
+    for name, words in _ENUMS.items():
+        enums[name] = _enum({word: value for value, word in enumerate(words.split())})
     return {"user_types": records, "enums": enums}
 
 
@@ -77,5 +88,8 @@ def _paragraph_of(path: Path, head: str) -> str:
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])
-    kept = _paragraph_of(target.with_name("windows_19041.txt"), "struct _KLDR_DATA_TABLE_ENTRY ")
-    target.write_text(generate(table(source), target.name.split("_")[0]) + kept)
+    kind = target.name.split("_")[0]
+    text = generate(table(source), kind)
+    if kind == "windows":
+        text += _paragraph_of(target.with_name("windows_19041.txt"), "struct _KLDR_DATA_TABLE_ENTRY ")
+    target.write_text(text)
