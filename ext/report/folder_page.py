@@ -54,9 +54,9 @@ def _cells(row: Row) -> List[Content]:
         _name(row),
         code,
         element("code", row["symbol"] or row["module"] or "nobody"),
-        row["irql"] or "",
+        element("div", row["irql"].replace("IRQL: ", "", 1), class_="words") if row["irql_cause"] else "",
         row["version"] or str(row["build"] or ""),
-        (row["time"] or "")[:19].replace("T", " "),
+        element("span", (row["time"] or "")[:19].replace("T", " "), class_="together"),
         row["process"] or "",
         element("code", row["bucket"] or ""),
     ]

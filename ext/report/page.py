@@ -44,9 +44,11 @@ def joined(content: Union[Content, Iterable[Content]]) -> Markup:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Content]], class_: Optional[str] = None) -> Markup:
-    """A table that a narrow screen can scroll; the rows' cells may be markup."""
-    head = element("tr", [element("th", each, scope="col") for each in heads])
-    body = [element("tr", [element("td", cell) for cell in row]) for row in rows]
+    """A table that a narrow screen can scroll; the rows' cells may be markup. Columns without any cell are left out."""
+    filled = [[joined(cell) for cell in row] for row in rows]
+    columns = [column for column in range(len(heads)) if not filled or any(row[column] for row in filled)]
+    head = element("tr", [element("th", heads[column], scope="col") for column in columns])
+    body = [element("tr", [element("td", row[column]) for column in columns]) for row in filled]
     inner = element("table", element("thead", head), element("tbody", body), class_=class_)
     return element("div", inner, class_="wide")
 
@@ -87,7 +89,7 @@ pre{background:var(--fill);padding:.75rem;overflow-x:auto;border-radius:6px}
 .card{border:1px solid var(--line);border-left:4px solid var(--bad);background:var(--fill);border-radius:6px;
 padding:.75rem 1rem;margin:1rem 0}
 .card.cause{background:var(--badfill)}
-.wide{overflow-x:auto}.picture svg{min-width:40rem}
+.wide{overflow-x:auto}.together{white-space:nowrap}.words{min-width:16rem}.picture svg{min-width:40rem}
 table{border-collapse:collapse;font-size:.875rem;min-width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;white-space:nowrap}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dumpkit import __version__
 from dumpkit.symbols.isf_cache import default_folder
-from dumpkit.triage.row import SCHEMA, Row
+from dumpkit.triage.row import FIELDS, SCHEMA, Row
 from dumpkit.triage.sources import Source
 
 TYPE_CHECKING = False
@@ -46,7 +46,8 @@ class KnownRows:
             os.utime(path)
         except (OSError, ValueError):
             return None
-        return row if isinstance(row, dict) and row.get("schema") == SCHEMA else None
+        # Fields may have been added since it was kept.
+        return row if isinstance(row, dict) and row.get("schema") == SCHEMA and list(row) == list(FIELDS) else None
 
     def put(self, source: Source, row: Row) -> None:
         """Keep a row. It is there whole or not at all, whenever the run is ended."""

@@ -49,6 +49,7 @@ FIELDS = {
     "bucket": "the failure bucket",
     "hash": "the failure bucket's hash",
     "irql": "what the IRQL contracts say of the stack, in one line",
+    "irql_cause": "the module whose call broke an IRQL contract first",
     "stack": "call sites from the failing context outwards",
     "notes": "what is damaged or missing, one line each",
 }
@@ -154,4 +155,7 @@ def _irql(dump: Dump) -> Row:
     from dumpkit.kernel.irql_verdict import irql_verdict
 
     verdict = irql_verdict(dump.target)
-    return {"irql": plain(next(iter(verdict_lines(verdict)))) if verdict is not None else None}
+    if verdict is None:
+        return {}
+    cause = verdict.cause.module if verdict.cause is not None else None
+    return {"irql": plain(next(iter(verdict_lines(verdict)))), "irql_cause": cause}

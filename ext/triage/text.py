@@ -48,7 +48,9 @@ def row_line(row: Row, width: int) -> Line:
         f"{_uptime(row['uptime']) if row['uptime'] is not None else '':>12}",
         row["bucket"] or "",
     ]
-    return f"{name}  {'  '.join(cells)}".rstrip()
+    line = f"{name}  {'  '.join(cells)}".rstrip()
+    # The debugger's rule for blame may name a bystander.
+    return (f"{line}  ", Span(row["irql"], "error")) if row.get("irql_cause") else line
 
 
 def group_lines(groups: Sequence[Group], bad: int, dumps: int) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from dumpkit.errors import CommandError, UnwritableError
 from dumpkit.library import open_dump
 from dumpkit.output import Output
 from dumpkit.report.command import check_target, main, write_report
-from dumpkit.report.page import Markup, element, joined
+from dumpkit.report.page import Markup, element, joined, table
 
 from tests.running import dumpkit
 from tests.shared import DUMPS, needs_shared
@@ -86,6 +86,12 @@ def test_the_page_stands_alone_and_is_well_formed(page: str) -> None:
     assert "https://" not in page
     for anchor in reader.addresses:
         assert f'id="{anchor[1:]}"' in page
+
+
+def test_a_column_without_any_cell_is_left_out() -> None:
+    shown = table(("A", "B", "C"), [["1", "", None], ["2", "", "x"]])
+    assert "B" not in shown and shown.count("<td>") == 4
+    assert table(("A", "B"), []).count("<th") == 2 + 1
 
 
 def test_text_of_a_dump_cannot_become_markup() -> None:

@@ -44,6 +44,8 @@ def test_every_dump_has_a_line_and_every_bucket_a_count(tmp_path: Path, cache: P
     assert lines[0].endswith("000.dmp  cannot be read: Not a kernel dump: the file's first 8192 bytes are all zero")
     assert "D1 DRIVER_IRQL_NOT_LESS_OR_EQUAL" in lines[3]
     assert "fileinfo!FIPfFileFSOpPostCreate+2ff" in lines[3]
+    assert lines[3].endswith("  IRQL: TestDriver called nt!ZwCreateFile at DISPATCH_LEVEL, which needs PASSIVE_LEVEL")
+    assert not any("IRQL:" in line for line in lines[1:3])
     assert lines[10] == "9 dumps, 3 failure buckets"
     assert [line.split()[:2] for line in lines[11:14]] == [
         ["3", "0x13a_12_overrun!FreeRecord"],
@@ -80,6 +82,15 @@ def test_a_second_run_computes_nothing_and_says_the_same(tmp_path: Path, cache: 
     assert second.stdout == first.stdout.replace("slowdisk", "SLOWDISK")
     again = triage(str(tmp_path / "dumps"), "--json", "--again")
     assert again.stdout == first.stdout
+
+
+def test_a_row_that_was_kept_before_a_field_was_added_is_computed_anew(tmp_path: Path, cache: Path) -> None:
+    copies(tmp_path / "dumps", 1)
+    (fresh,) = rows_of(triage(str(tmp_path / "dumps"), "--json", "-y", SYMBOLS))
+    (kept,) = cache.glob("triage/*/*.json")
+    kept.write_text(json.dumps({name: value for name, value in fresh.items() if name != "irql_cause"}))
+    assert rows_of(triage(str(tmp_path / "dumps"), "--json", "-y", SYMBOLS)) == [fresh]
+    assert fresh["irql_cause"] == "TestDriver"
 
 
 def test_a_dump_that_changed_is_looked_at_again(tmp_path: Path, cache: Path) -> None:
