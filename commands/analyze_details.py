@@ -1,4 +1,4 @@
-"""What `analyze` says behind the closing rule of errors of the hardware and of the watchdog of DPCs."""
+"""What `analyze` says behind the closing rule: of hardware errors, DPCs that ran too long, processes that ended."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
+    from dumpkit.commands.analyze_facts import Analysis
     from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import DeviceError, HardwareError, MachineCheck
     from dumpkit.output import Line
+
+#: What the exit status of a process is before that has ended (ntstatus.h).
+STATUS_PENDING = 0x103
 
 
 def hardware_lines(found: HardwareError) -> Iterator[Line]:
@@ -70,3 +74,17 @@ def watchdog_lines(found: DpcWatchdog) -> Iterator[Line]:
     if found.profile:
         names = ", ".join(f"{each.symbol} ({each.count})" for each in found.profile)
         yield f"DPC: the watchdog's profile has addresses in {names}"
+
+
+def exit_lines(result: Analysis) -> Iterator[Line]:
+    """How the process ended that the bugcheck is about, and who ended it."""
+    if result.subject is None or result.exit_status is None:
+        return
+    link = Span(f"{result.subject:016x}", "address", f"!process {result.subject:x} 1")
+    if result.exit_status == STATUS_PENDING:
+        yield ("Process: ", link, f" ({result.subject_name}) has no exit status yet")
+    else:
+        text = f" - {result.exit_status_text}" if result.exit_status_text else ""
+        yield ("Process: ", link, f" ({result.subject_name}) ended with {result.exit_status:08x}{text}")
+    if result.ended_by is not None:
+        yield f"Process: {result.ended_by} ended it"

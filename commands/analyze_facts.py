@@ -144,6 +144,10 @@ class Analysis(Record):
     #: The process that the bugcheck is about, where it is about one.
     subject: Optional[Hex]
     subject_name: Optional[str]
+    #: The NTSTATUS that it ended with, the text of that, and the process that ended it.
+    exit_status: Optional[Hex]
+    exit_status_text: Optional[str]
+    ended_by: Optional[str]
     device: Optional[Hex]
     driver: Optional[Hex]
     request: Optional[RequestSubjectFacts]

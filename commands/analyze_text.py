@@ -312,6 +312,10 @@ def _remarks(result: Analysis) -> Iterator[Line]:
         yield (Span(f"Not certain: SYMBOL_NAME: a scan of the stack, which may err, found frame {number:x}", "dim"),)
     if result.message is not None:
         yield f"Message: {result.message}"
+    if result.exit_status is not None:
+        from dumpkit.commands.analyze_details import exit_lines
+
+        yield from exit_lines(result)
     if result.hardware is not None:
         from dumpkit.commands.analyze_details import hardware_lines
 

@@ -97,6 +97,11 @@ class Process:
         return int(self.record.UniqueProcessId)
 
     @property
+    def exit_status(self) -> int:
+        """ExitStatus, an NTSTATUS: STATUS_PENDING (103) of a process that has not ended."""
+        return int(self.record.ExitStatus) & 0xFFFF_FFFF
+
+    @property
     def parent_pid(self) -> int:
         """InheritedFromUniqueProcessId: the id of the process that made it, which may be gone."""
         return int(self.record.InheritedFromUniqueProcessId)

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from dumpkit.kernel.bugchecks import describe
 
-from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld, shown
+from tests.crashes.crash_world import SYSTEM_THREAD, CrashWorld, analysed, shown
+from tests.forge.process import add_process
+
+MESSAGE = 0xFFFFAB0161234000
 
 
 def paging_failed(status: int, code: int = 0x7A) -> CrashWorld:
@@ -44,3 +47,41 @@ def test_a_kernel_stack_s_page_has_a_status_or_a_wrong_signature(tmp_path: Path)
     known = describe(0x77, (1, 0x1234, 0, 0xFFFFAB0150000000))
     assert known.rule("status") == []
     assert known.labels[3] == "Address of the signature"
+
+
+def critical_process(code: int, status: int, *parameters: int, ended_by: bool = False) -> CrashWorld:
+    """smss.exe, which is critical, has ended; argument 1 of EF, or 2 of F4, is its process."""
+    world = CrashWorld(22000)
+    for name in ("nt!PspCatchCriticalBreak", "nt!NtTerminateProcess"):
+        world.function(name)
+    machine = world.open()
+    system = world.scene.system
+    world.enter([*SYSTEM_THREAD, "nt!NtTerminateProcess", "nt!PspCatchCriticalBreak"])
+    process = add_process(machine, "smss.exe", 0x1A4, objects=world.scene.objects)
+    process["ExitStatus"] = status
+    arguments = [process.address if each < 0 else each for each in parameters]
+    world.die(code, *[system.address if each == 1 << 64 else each for each in arguments], irql=0)
+    return world
+
+
+def test_a_critical_process_has_its_exit_status(tmp_path: Path) -> None:
+    lines = shown(critical_process(0xEF, 0xC0000005, -1, 0, 1 << 64, 0), tmp_path, "analyze")
+    (line,) = [line for line in lines if "ended with" in line]
+    assert "(smss.exe) ended with c0000005 - The instruction at" in line
+    assert "Process: System ended it" in lines
+
+
+def test_a_process_that_has_not_ended_has_no_status_yet(tmp_path: Path) -> None:
+    world = critical_process(0xF4, 0x103, 3, -1, 0, 0)
+    found = analysed(world, tmp_path)
+    assert found.subject is not None
+    assert (found.subject.name, found.subject.exit_status, found.subject.ended_by) == ("smss.exe", 0x103, None)
+    assert "ExitStatus" in found.evidence["exit_status"]
+
+
+def test_the_message_of_a_terminated_object_is_shown(tmp_path: Path) -> None:
+    world = critical_process(0xF4, 0xC0000006, 3, -1, 0, MESSAGE)
+    world.machine.put(MESSAGE, b"Terminating critical process 0x%p (%s)\n\0")
+    lines = shown(world, tmp_path, "analyze -v")
+    assert any("ended with c0000006 - The instruction at" in line for line in lines)
+    assert any(line.startswith("Message: Terminating critical process") for line in lines)

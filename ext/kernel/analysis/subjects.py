@@ -47,6 +47,10 @@ class ProcessSubject(Record):
 
     address: int
     name: str
+    #: The NTSTATUS that it ended with; STATUS_PENDING (103) where it has not, None where that cannot be read.
+    exit_status: Optional[int]
+    #: The process that ended it, where the bugcheck names one.
+    ended_by: Optional[str]
 
 
 class Subjects:
@@ -129,13 +133,34 @@ class Subjects:
             self._evidence.lack("subject", error)
             return None
         self._evidence.note("subject", f"EPROCESS {address:016x}, the bugcheck's argument")
-        return ProcessSubject(address, name)
+        status: Optional[int] = None
+        try:
+            status = process.exit_status
+            self._evidence.note("exit_status", f"_EPROCESS.ExitStatus of {address:016x}")
+        except DumpkitError as error:
+            self._evidence.lack("exit_status", error)
+        return ProcessSubject(address, name, status, self._initiator())
+
+    def _initiator(self) -> Optional[str]:
+        """The name of the process that ended another one."""
+        from dumpkit.kernel.process import Process
+
+        for (number,) in self._bugcheck.rule("initiator"):
+            address = self._parameters[int(number) - 1]
+            process = Process(self._target, address)
+            try:
+                if address and process.is_valid:
+                    self._evidence.note("ended_by", f"EPROCESS {address:016x}, argument {number}")
+                    return process.name
+            except DumpkitError as error:
+                self._evidence.lack("ended_by", error)
+        return None
 
     def message(self) -> Optional[str]:
         """The text that an argument points to; None where the bugcheck has none, or it cannot be read."""
         for (number,) in self._bugcheck.rule("message"):
             address = self._parameters[int(number) - 1]
-            text = self._target.memory.read_prefix(address, _LONGEST_MESSAGE).partition(b"\0")[0]
+            text = self._target.memory.read_prefix(address, _LONGEST_MESSAGE).partition(b"\0")[0].strip()
             if text and text.isascii() and text.decode("ascii").isprintable():
                 self._evidence.note("message", f"the text at {address:016x}, argument {number}")
                 return text.decode("ascii")
