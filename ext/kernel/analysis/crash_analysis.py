@@ -134,59 +134,56 @@ class CrashAnalyzer:
             bucket = hardware.bucket(bugcheck.code, self._parameters[0]) or bucket
         bucket_hash = failure_hash(bucket)
         system = SystemKeys(target, evidence)
-        attributes = target.dump_attributes
         pool = self._pool_address()
-        keys = {
-            **system.values,
-            **self._own_keys(access, attributes, from_record=access is not None and access.source != "arguments"),
-            "Failure.Bucket": bucket,
-            "Failure.Hash": bucket_hash,
-        }
+        keys = {**system.values, **self._own_keys(access), "Failure.Bucket": bucket, "Failure.Hash": bucket_hash}
+        exhausted = exhausted_stack(target, bugcheck, failing, evidence)
+        region = self._regions.name(access.address) if access is not None else ""
+        allocation, allocation_before = self._allocations(access, pool)
         return CrashAnalysis(
-            bugcheck,
-            self._code,
-            self._parameters,
-            failing,
-            exhausted_stack(target, bugcheck, failing, evidence),
-            finder.record,
-            access,
-            paged_code,
-            self._regions.name(access.address) if access is not None else "",
-            pool,
-            *self._allocations(access, pool),
-            subjects.argument("device") or None,
-            subjects.driver_of_device(),
-            subjects.thread(),
-            subjects.request(),
-            subject,
-            subjects.message(),
-            hardware,
-            watchdog,
-            self._status(finder.record[1] if finder.record is not None else None),
-            culprit,
-            bucket,
-            bucket_hash,
-            process,
-            virtual_machine(target, system.hypervisor, evidence),
-            black_boxes(target),
-            attributes,
-            system.version,
-            system.branch,
-            keys,
-            evidence.found,
-            evidence.unknown,
+            bugcheck=bugcheck,
+            code=self._code,
+            parameters=self._parameters,
+            failing=failing,
+            exhausted_stack=exhausted,
+            exception=finder.record,
+            access=access,
+            is_paged_code=paged_code,
+            region=region,
+            pool=pool,
+            allocation=allocation,
+            allocation_before=allocation_before,
+            device=subjects.argument("device") or None,
+            driver=subjects.driver_of_device(),
+            thread=subjects.thread(),
+            request=subjects.request(),
+            subject=subject,
+            message=subjects.message(),
+            hardware=hardware,
+            watchdog=watchdog,
+            status=self._status(finder.record[1] if finder.record is not None else None),
+            culprit=culprit,
+            bucket=bucket,
+            bucket_hash=bucket_hash,
+            process=process,
+            virtual_machine=virtual_machine(target, system.hypervisor, evidence),
+            black_boxes=black_boxes(target),
+            dump_attributes=target.dump_attributes,
+            version=system.version,
+            branch=system.branch,
+            keys=keys,
+            evidence=evidence.found,
+            unknown=evidence.unknown,
         )
 
-    def _own_keys(
-        self, access: Optional[FaultingAccess], attributes: Optional[int], from_record: bool
-    ) -> Dict[str, str]:
+    def _own_keys(self, access: Optional[FaultingAccess]) -> Dict[str, str]:
+        """Keys of the bugcheck, of the access, and of the dump's attributes."""
         bugcheck = self._bugcheck
         keys = {
             "Bugcheck.Code.KiBugCheckData": f"0x{self._recorded_code():x}",
             "Bugcheck.Code.LegacyAPI": f"0x{bugcheck.code:x}",
         }
         if access is not None and access.operation is not None:
-            if from_record:
+            if access.source != "arguments":
                 keys["AV.Fault"] = access.operation
             elif bugcheck.code == 0x50:
                 keys["AV.Type"] = access.operation
@@ -195,8 +192,8 @@ class CrashAnalyzer:
             if name is not None:
                 keys["FailFast.Name"] = name.replace("FAST_FAIL_", "")
             keys["FailFast.Type"] = str(self._parameters[0])
-        if attributes:
-            keys["Dump.Attributes.AsUlong"] = f"{attributes:x}"
+        if self._target.dump_attributes:
+            keys["Dump.Attributes.AsUlong"] = f"{self._target.dump_attributes:x}"
         return keys
 
     def _recorded_code(self) -> int:
