@@ -180,6 +180,8 @@ class Dispatcher:
             return describe(command)
         if command.needs_target and session.target is None:
             raise CommandError(f"{command.name} needs a dump: start dumpkit with the path of one")
+        if session.target is not None:
+            session.target.refuse_if_cut()
         session.line = call.text
         session.surplus = None
         try:

@@ -203,6 +203,9 @@ class Target(ABC):
         module, _, bare = name.rpartition("!")
         return self.symbols.type(bare, module or None)
 
+    def refuse_if_cut(self) -> None:  # noqa: B027 - most targets cannot lose anything
+        """Raise DumpkitError where the target has lost a part since it was opened."""
+
     def close(self) -> None:
         """Let go of what the target holds open: its symbol files, at least."""
         self.symbols.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator
@@ -68,7 +71,6 @@ def test_an_unknown_command_and_a_file_that_is_no_dump_are_errors(dump: Dump, tm
 
 def test_importing_dumpkit_imports_no_part_of_it() -> None:
     import subprocess
-    import sys
 
     # How a package is installed decides whether Python has read __future__ before it comes here.
     code = "import __future__, sys; old = set(sys.modules); import dumpkit; print(sorted(set(sys.modules) - old))"
@@ -156,3 +158,22 @@ def test_threads_of_a_program_may_ask_one_dump(dump: Dump) -> None:
     with ThreadPoolExecutor(4) as pool:
         commands = list(wanted) * 4
         assert list(pool.map(lambda command: dump.run(command).lines, commands)) == [wanted[one] for one in commands]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be cut there")
+def test_a_dump_that_is_cut_while_it_is_open_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "MEMORY.DMP"
+    shutil.copyfile(EXAMPLES / "fast-mutex-irql" / "MEMORY.DMP", path)
+    with dumpkit.open(path) as dump:
+        os.truncate(path, 0x3000)
+        with pytest.raises(DumpkitError, match=r"was cut to 12,288 of its [\d,]+ bytes since it was opened"):
+            dump.run("k")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+def test_a_dump_that_is_deleted_while_it_is_open_can_still_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "MEMORY.DMP"
+    shutil.copyfile(EXAMPLES / "fast-mutex-irql" / "MEMORY.DMP", path)
+    with dumpkit.open(path) as dump:
+        path.unlink()
+        assert dump.run("k").lines

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from mmap import mmap
 
 from dumpkit.dump.header import DUMP_TYPES, Header
-from dumpkit.errors import DumpFormatError
+from dumpkit.errors import DumpFormatError, DumpkitError
 from dumpkit.kernel.kernel_target import KernelTarget
 from dumpkit.kernel.module_names import name_modules
 from dumpkit.kernel.processors import MOST_PROCESSORS, build_lab
@@ -61,6 +61,12 @@ class DumpTarget(KernelTarget):
             self._symbols.close()
         if isinstance(self.view, mmap):
             self.view.close()
+
+    def refuse_if_cut(self) -> None:
+        """Raise DumpkitError where the file has become shorter: to read what is gone of a mapping ends a process."""
+        if isinstance(self.view, mmap) and self.view.size() < len(self.view):
+            size, whole = self.view.size(), len(self.view)
+            raise DumpkitError(f"{self.name} was cut to {size:,} of its {whole:,} bytes since it was opened")
 
     # --- What a kind of dump says --------------------------------------------
 
