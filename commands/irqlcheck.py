@@ -7,6 +7,7 @@ from dumpkit.kernel.irql_evidence import StackReader
 from dumpkit.kernel.irql_findings import FrameFacts, IrqlVerdict, RaiseSite, Violation
 from dumpkit.kernel.irql_measured import measure, measure_wait
 from dumpkit.kernel.irql_module import CallTerms, ImportTerms, ModuleTerms, module_terms
+from dumpkit.kernel.irql_return import routine_that_returned
 from dumpkit.kernel.irql_verdict import stack_verdict
 from dumpkit.kernel.stack import walk_stack
 from dumpkit.output import Line, Span
@@ -52,7 +53,10 @@ def verdict_lines(verdict: IrqlVerdict) -> Iterator[Line]:
         yield from _cause_lines(verdict, verdict.cause)
         return
     measured = f"IRQL: {verdict.measured}" if verdict.measured is not None else "IRQL: not in the dump"
-    yield f"{measured}; no call on the stack is known to break an IRQL contract"
+    if verdict.returned is not None:
+        yield f"{measured}; {verdict.returned} returned at it, and was not called at it"
+    else:
+        yield f"{measured}; no call on the stack is known to break an IRQL contract"
     if verdict.raised is not None:
         yield ("  raised by:  ", *_raise_pieces(verdict.raised))
     if verdict.begins is not None:
@@ -229,7 +233,8 @@ def _failing_stack(session: Session) -> IrqlCheck:
     target = session.dump
     processor = target.current_processor
     frames = walk_stack(target, target.context(processor))
-    verdict = stack_verdict(StackReader(target), frames, measure(target, frames, processor))
+    measured = measure(target, frames, processor)
+    verdict = stack_verdict(StackReader(target), frames, measured, routine_that_returned(target))
     return IrqlCheck(f"the failing stack, processor {processor}", verdict, None)
 
 

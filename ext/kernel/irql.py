@@ -41,8 +41,10 @@ _DEVICE = IrqlName("DIRQL", "Device interrupt level")
 _NONE = IrqlName("INVALID", "No interrupt request level")
 
 #: Bugchecks one of whose parameters is the IRQL -> its place from 1 (Microsoft's bug check reference).
-_IRQL_PARAMETER = {0x0A: 2, 0x20: 3, 0x4A: 2, 0xC5: 2, 0xD0: 2, 0xD1: 2, 0xD3: 2, 0xD4: 2}
+_IRQL_PARAMETER = {0x0A: 2, 0x20: 3, 0x4A: 2, 0xC5: 2, 0xD0: 2, 0xD1: 2, 0xD3: 2, 0xD4: 2, 0xE1: 2}
 _VERIFIER = 0xC4
+#: Its first parameter has the IRQL above the one that was expected, and that above a number.
+_UNEXPECTED = 0xC8
 #: Set in the stop code of a triage dump.
 _TRIAGE = 0x1000_0000
 
@@ -76,6 +78,8 @@ def bugcheck_irql(bugcheck: Optional[Bugcheck]) -> Optional[IrqlEvidence]:
     if bugcheck is None:
         return None
     code = bugcheck.code & ~_TRIAGE
+    if code == _UNEXPECTED:
+        return IrqlEvidence(bugcheck.parameters[0] >> 16 & 0xFF, f"Arg1 of bugcheck {code:X}")
     place = _IRQL_PARAMETER.get(code) or _verifiers_parameter(bugcheck)
     if place is None:
         return None

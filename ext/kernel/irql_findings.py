@@ -108,6 +108,8 @@ class IrqlVerdict(Record):
     bystanders: Tuple[str, ...]
     #: What the levels of the stack begin with, where no cause was found.
     begins: Optional[RaiseSite]
+    #: The routine that returned at that level, where the bugcheck is about that.
+    returned: Optional[str]
     #: What the measured level is from, where no cause was found.
     raised: Optional[RaiseSite]
     #: Why nothing more is known.

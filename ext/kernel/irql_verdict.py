@@ -38,6 +38,7 @@ from dumpkit.kernel.irql_findings import (
 from dumpkit.kernel.irql_flow import Call
 from dumpkit.kernel.irql_level import UNKNOWN, Change, Level, Way, exactly, level_name
 from dumpkit.kernel.irql_measured import measure
+from dumpkit.kernel.irql_return import raise_before_return, routine_that_returned
 from dumpkit.kernel.irql_roots import root_of
 from dumpkit.kernel.paged_code import paged_section
 from dumpkit.kernel.x64_walk import SCAN
@@ -81,16 +82,22 @@ def irql_verdict(target: Target, frames: Optional[Sequence[Frame]] = None) -> Op
             frames = walk_stack(target, target.context(processor), _MOST_FRAMES)
         except DumpkitError as error:
             return _nothing(str(error)) if is_asked else None
-    verdict = stack_verdict(StackReader(target), frames, measure(target, frames, processor))
+    reader = StackReader(target)
+    verdict = stack_verdict(reader, frames, measure(target, frames, processor), routine_that_returned(target))
     return verdict if is_asked or verdict.cause is not None else None
 
 
 def _nothing(reason: str) -> IrqlVerdict:
-    return IrqlVerdict(None, None, None, (), (), (), None, None, reason, ())
+    return IrqlVerdict(None, None, None, (), (), (), None, None, None, reason, ())
 
 
-def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Optional[Measured]) -> IrqlVerdict:
-    """The verdict on a stack whose frames are given innermost first."""
+def stack_verdict(
+    reader: StackReader, frames: Sequence[Frame], measured: Optional[Measured], returned: Optional[int] = None
+) -> IrqlVerdict:
+    """The verdict on a stack whose frames are given innermost first.
+
+    `returned` is the virtual address of a routine that returned at the measured level, and should not have.
+    """
     levels = reader.levels(frames, measured)
     found = [*_violations(reader, levels), *_pageable_call(reader, levels)]
     cause = next((each for each in found if each.certainty == CERTAIN), None)
@@ -100,7 +107,10 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
         bystanders = _bystanders(levels, cause)
         ahead = tuple(_ahead(reader, levels, cause))
     begins = _begin(levels) if cause is None else None
-    raised = raise_of(reader, levels.frames, measured.frame) if cause is None and measured is not None else None
+    raised: Optional[RaiseSite] = None
+    if cause is None and measured is not None:
+        raised = raise_of(reader, levels.frames, measured.frame)
+        raised = raise_before_return(reader, returned, measured.level) if returned is not None else raised
     return IrqlVerdict(
         f"{level_name(measured.level)} ({measured.source})" if measured is not None else None,
         measured.level if measured is not None else None,
@@ -109,6 +119,7 @@ def stack_verdict(reader: StackReader, frames: Sequence[Frame], measured: Option
         ahead,
         bystanders,
         begins,
+        reader.name_of(returned) if returned is not None else None,
         raised if raised is not None and not raised.is_root else None,
         _unknown(levels, cause) if cause is None or cause.raised is None else None,
         tuple(_facts(number, each) for number, each in enumerate(levels.frames)),

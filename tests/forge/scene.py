@@ -12,6 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from dumpkit.symbols.types import Type
+
 from tests.forge.assembly import Code
 from tests.forge.image import Image
 from tests.forge.image_sections import DATA, PDATA, RDATA, RELOC, TEXT
@@ -57,6 +59,8 @@ class Scene:
         for name, (frame, at) in COMMON.items():
             self.define(f"nt!{name}", frame, at)
         self.machine: Optional[Machine] = None
+        #: Types of the kernel's beside those that the layouts have.
+        self.types: List[Type] = []
 
     def _image(self, number: int, file: str, base: int) -> Image:
         image = Image(file, base, 0x60000000 + number * 0x1234567, size=0x150000 if not number else 0)
@@ -151,7 +155,7 @@ class Scene:
         """The PDBs of the images; the kernel's has the types of its Windows."""
         assert self.machine is not None
         layouts = self.machine.layouts
-        types = [layouts.type(name) for name in layouts]
+        types = [*(layouts.type(name) for name in layouts), *self.types]
         return [Pdb(image, types if name == "nt" else [], private=False) for name, image in self.images.items()]
 
 

@@ -57,6 +57,7 @@ def test_only_known_words_stand_in_the_rules():
             "message",
             "next",
             "overflow",
+            "returned",
             "bucket",
         }, hex(code)
         places = {words[0] for words in known.rule("context")}
@@ -66,6 +67,7 @@ def test_only_known_words_stand_in_the_rules():
             "device",
             "irp",
             "routine",
+            "worker",
             "name",
             "unloaded",
             "interrupted",

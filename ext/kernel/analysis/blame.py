@@ -131,17 +131,31 @@ class Blame:
             if module is None:
                 raise DumpkitError("it lies in no loaded module")
             return self._image(module, f"{where} lies in its image")
-        if way == "routine":
-            module = self._target.module_at(value)
-            if module is None:
-                raise DumpkitError("it lies in no loaded module")
-            self._evidence.note("culprit", f"{where} is the address of its routine")
-            return self._at(module, value, None)
+        if way in ("routine", "worker"):
+            return self._routine(value, where, way == "worker")
         if way == "device":
             return self._device(value, where)
         if way == "irp":
             return self._irp(value, where)
         return self._named(value, where)
+
+    def _routine(self, address: int, where: str, is_worker: bool) -> Culprit:
+        found = address
+        if is_worker:
+            from dumpkit.kernel.io.work_item import work_routine
+
+            found = work_routine(self._target, address, self._parameters[self._worker_parameter - 1])
+        module = self._target.module_at(found)
+        if module is None:
+            raise DumpkitError("it lies in no loaded module")
+        of = "is the address of its routine" if found == address else "calls its work item's routine"
+        self._evidence.note("culprit", f"{where} {of}")
+        return self._at(module, found, None)
+
+    @property
+    def _worker_parameter(self) -> int:
+        """The number of the argument that is the parameter of a worker routine."""
+        return next(int(words[2]) for words in self._bugcheck.rule("blame") if words[0] == "worker")
 
     def _device(self, address: int, where: str) -> Optional[Culprit]:
         from dumpkit.kernel.io.device import Device
