@@ -10,7 +10,7 @@ from dumpkit.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Iterator, Optional, Tuple
 
 
 class Value(Record):
@@ -18,6 +18,21 @@ class Value(Record):
 
     value: Hex
     text: str
+
+
+class TypedValue(Record):
+    """What a C++ expression is worth: a number, or the address of an object; None for floating point."""
+
+    value: Optional[Hex]
+    type: str
+    text: str
+    #: What it leads to, as dt shows it.
+    lines: Tuple[str, ...] = ()
+
+
+def typed_lines(result: TypedValue) -> Iterator[str]:
+    yield result.text
+    yield from result.lines
 
 
 class Formats(Record):
@@ -79,16 +94,28 @@ def evaluate(session: Session, expression: str = "") -> Value:
 @command(
     "??",
     category="Memory",
-    summary="The value of a C++ expression of integers",
-    arguments=(Text("expression", "integers, operators, @registers"),),
-    render=value_lines,
+    summary="The value of a C++ expression",
+    arguments=(Text("expression", "numbers, operators, @registers, casts, members, sizeof"),),
+    render=typed_lines,
     needs_target=False,
     raw=True,
 )
-def evaluate_cpp(session: Session, expression: str = "") -> Value:
-    """Evaluates a C++ expression of integers: ?? 1+2. Numbers are decimal unless 0x or 0 stands before them."""
+def evaluate_cpp(session: Session, expression: str = "") -> TypedValue:
+    """Evaluates a C++ expression, and shows its type: ?? 1+2, ?? @$thread->Tcb.Process, ?? sizeof(nt!_EPROCESS).
+
+    Numbers are decimal unless 0x or 0 stands before them. Types are those of C++ and of the symbols: ((nt!_KTHREAD*)
+    ADDRESS)->Process, *(int*)@rsp, ((nt!_LIST_ENTRY*)@rsp)->Flink->Flink, &@$proc->Pcb.Header,
+    #FIELD_OFFSET(nt!_KTHREAD, Process), @@masm(poi(@rsp)). A record is shown as dt shows it, and so is what a pointer
+    to one leads to. Nothing is called and nothing is changed.
+    """
     from dumpkit.expression.cpp import evaluate_cpp
 
     value, end = evaluate_cpp(expression, session.scope)
     session.refuse_surplus(expression, end)
-    return Value(Hex(value.number), str(value))
+    is_float = value.kind.is_float
+    if value.type is None:
+        return TypedValue(None if is_float else Hex(value.integer), value.kind.name, str(value), ())
+    from dumpkit.commands.typed_value import type_words, typed_text
+
+    head, *behind = typed_text(session, value)
+    return TypedValue(Hex(value.integer), type_words(value.type), head, tuple(behind))

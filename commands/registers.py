@@ -232,8 +232,9 @@ def r(session: Session, names: str = "") -> object:
     """Shows the registers of the current processor (see ~Ns), and the instruction that it stands at.
 
     r $t0=EXPRESSION sets one of $t0 to $t19, r $.u0=TEXT one of the fixed aliases $u0 to $u9; nothing of the target
-    is ever changed. Behind a register's name a format may stand: ub, uw, ud, uq (in decimal: ib, iw, id, iq) its bytes, words, double and quad words, f and d as
-    floating point of 32 and 64 bits, the highest first. See rM and rX for other registers.
+    is ever changed. Behind a register's name a format may stand: ub, uw, ud, uq its bytes, words, double and quad
+    words, ib, iw, id, iq the same in decimal, f and d as floating point of 32 and 64 bits, the highest first. See rM,
+    rF and rX for other registers.
     """
     fixed = _FIXED.match(names)
     if fixed is not None:

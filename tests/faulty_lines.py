@@ -12,7 +12,8 @@ from dumpkit.target import Target
 
 #: Commands of which nothing is to be learnt: they end the session, write files, run scripts, or ask for the network.
 LEFT_OUT = frozenset(
-    "q .break .continue .else .elsif .leave .logopen .logappend .logclose $$>< $$>a< $< .reload .symfix .sympath".split()
+    "q .break .continue .else .elsif .leave .logopen .logappend .logclose $$>< $$>a< $< .reload .symfix"
+    " .sympath".split()
 )
 
 #: What no example has anything for: its commands are run, and only their errors seen.
@@ -24,6 +25,7 @@ NOT_IN_EXAMPLES = frozenset(
         "poolused",  # the pool's tracker is not there
         "svcreg",  # no hive is in memory
         "devnode",  # nor a tree of devices
+        "exqueue",  # nor work queues
         "idt",  # nor an interrupt dispatch table
         "pfn",  # nor the page frame database
         "peb",  # nor user mode
@@ -109,6 +111,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     "pte": ["{stack}", "{process}"],
     "strings": ["-m {module}"],
     "stacks": ["1", "2 nt"],
+    "sysinfo": ["machineid", "cpuinfo", "cpuspeed"],
     "t": ["{thread}", "-a {thread}", "-c {thread}", "-i {thread}", "{waiting}", "-a {waiting}"],
     "tl": ["-t -mem -cpu", "-u -proc -s", "-sort thread System"],
     "token": ["-n", "{thread}"],
@@ -126,7 +129,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     "x": ["{module}!*"],
     "r": ["rip"],
     "?": ["poi({stack})"],
-    "??": ["@rsp"],
+    "??": ["@rsp", "*(int*){stack}", "@$thread->Tcb.Process"],
     "error": ["c0000005"],
     ".formats": ["{stack}"],
 }

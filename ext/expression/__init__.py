@@ -77,7 +77,7 @@ def _read_cpp(text: str, scope: Scope, position: int) -> Tuple[int, int]:
     from dumpkit.expression.cpp import evaluate_cpp
 
     value, end = evaluate_cpp(text, scope, position)
-    return value.number, end
+    return value.integer & U64_MASK, end
 
 
 def evaluate_prefix(text: str, scope: Scope) -> Tuple[int, str]:

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Mapping, MutableMapping, Optional, Tuple
 
+    from dumpkit.symbols.types import Type
+
 #: The engine's own pseudo-registers, without their dollar signs ("Pseudo-Register Syntax" in Microsoft's
 #: debugger documentation); those that a target does not have are refused by name.
 PSEUDO_REGISTERS = frozenset(
@@ -62,6 +64,14 @@ class Scope(ABC):
     @abstractmethod
     def symbol(self, name: str) -> int:
         """The virtual address of `module!symbol`, `symbol` or `module`. Raises SymbolError."""
+
+    def type(self, name: str, module: Optional[str] = None) -> Type:
+        """The type of a name, of a module where one is named. Raises SymbolError."""
+        raise SymbolError(f"no type {name}: no dump is open")
+
+    def variable(self, name: str) -> Tuple[int, Type]:
+        """The virtual address and the type of a variable, by its name. Raises SymbolError."""
+        raise SymbolError(f"no variable {name}: no dump is open")
 
     def evaluated(self, value: int) -> None:  # noqa: B027 - a scope may have no $exp
         """Called with the value of every expression, which $exp is from then on."""
@@ -186,6 +196,16 @@ class TargetScope(Scope):
         if bugcheck is not None and name.startswith("bug_param"):
             return bugcheck.parameters[int(name[len("bug_param") :]) - 1]
         return None
+
+    def type(self, name: str, module: Optional[str] = None) -> Type:
+        return self.target.symbols.type_in(name, module)[1]
+
+    def variable(self, name: str) -> Tuple[int, Type]:
+        for found in self.target.symbols.matching(name):
+            type = self.target.symbols.type_of(found)
+            if type is not None and type.size:
+                return found.address, type
+        raise SymbolError(f"{name}: its symbols have no type")
 
     def symbol(self, name: str) -> int:
         """As in Scope. A module stands before a symbol of its name, by its debugger name or its file's.

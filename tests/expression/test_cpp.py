@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from struct import pack
+
 import pytest
 from dumpkit.errors import ExpressionError
 from dumpkit.expression.cpp import DEPTH_LIMIT, evaluate_cpp
 from dumpkit.expression.scope import BareScope
 
+from tests.flat_memory import FlatMemory
 from tests.scopes import MadeScope
 
 
@@ -136,11 +139,91 @@ def test_what_is_wrong_is_said_in_the_engines_words(text, message):
     assert str(refused.value) == message
 
 
-@pytest.mark.parametrize("text", ["1.5", "1e3", '"abc"', "sizeof(int)", "nt!foo", "*@rsp", "&5", "foo->bar", "true"])
-def test_what_is_no_integer_arithmetic_is_refused_in_one_line(text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"abc"', "String literals not allowed in '\"abc\"'"),
+        ('L"abc"', "String literals not allowed in 'L\"abc\"'"),
+        ("nt!foo", "Couldn't resolve error at 'nt!foo'"),
+        ("*@rsp", "Type conflict error at '<EOL>'"),
+        ("&5", "Type conflict error at '<EOL>'"),
+        ("foo->bar", "Couldn't resolve error at 'foo->bar'"),
+        ("(nosuch*)5", "Couldn't resolve error at 'nosuch*)5'"),
+        ("*(int*)0", "Memory access error at '<EOL>'"),
+        ("5 % 2.5", "Type conflict error at '<EOL>'"),
+        ("-(char*)5", "Type conflict error at '<EOL>'"),
+        ("#CHAR_BIT", "Of C++ expressions this is not supported: '#CHAR_BIT'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(text, message):
     with pytest.raises(ExpressionError) as refused:
         evaluate_cpp(text, MadeScope({"rsp": 0}))
-    assert str(refused.value).startswith("Of C++ expressions only integer arithmetic is supported, not '")
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1.5", "double 1.5"),
+        ("1.5f", "float 1.5"),
+        ("1e10", "double 10000000000"),
+        ("1.0/3", "double 0.33333333333333331483"),
+        ("(float)1/3", "float 0.3333333433"),
+        ("5.5 > 5", "bool true"),
+        ("!1.5", "bool false"),
+        ("-1.5", "double -1.5"),
+        ("1.5 * 2", "double 3"),
+        ("(int)1.7", "int 0n1"),
+    ],
+)
+def test_floating_point_has_the_engines_digits(text, answer):
+    assert shown(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("(char)65", "char 0n65 'A'"),
+        ("(unsigned char)65", "unsigned char 0x41 'A'"),
+        ("(short)-1", "short 0n-1"),
+        ("(unsigned short)-1", "unsigned short 0xffff"),
+        ("(long)5", "long 0n5"),
+        ("(unsigned long)5", "unsigned long 5"),
+        ("(int)(char)200", "int 0n-56"),
+        ("(bool)5", "bool true"),
+        ("(wchar_t)65", "wchar_t 0x41 'A'"),
+        ("(char)1 + (char)2", "char 0n3 ''"),
+        ("(unsigned int)5-6", "unsigned int 0xffffffff"),
+        ("reinterpret_cast<char>(5)", "char 0n5 ''"),
+        ("sizeof(int)", "unsigned int64 4"),
+        ("sizeof(char*)", "unsigned int64 8"),
+        ("sizeof(5)", "unsigned int64 4"),
+        ("sizeof(wchar_t)", "unsigned int64 2"),
+        ("true ? 1 : 0", "int 0n1"),
+        ("(int*)@rsp == (int*)@rsp", "bool true"),
+        ("(int*)8 - (int*)16", "int64 0n-2"),
+    ],
+)
+def test_casts_and_sizes_are_the_engines(text, answer):
+    assert shown(text) == answer
+
+
+def test_pointers_lead_into_memory():
+    scope = MadeScope({"rsp": 0x1000})
+    scope.memory = FlatMemory({0x1000: pack("<QIHbB", 0x1008, 0x7BE0F4E1, 0xFFFF, -31, 0xE1)})
+
+    def found(text):
+        value = evaluate_cpp(text, scope)[0]
+        return value.number if value.type is not None else str(value)
+
+    assert found("*(int*)(@rsp+8)") == "int 0n2078340321"
+    assert found("((unsigned char*)@rsp)[0xf]") == "unsigned char 0xe1 ''"
+    assert found("*(char*)(@rsp+0xe)") == "char 0n-31 ''"
+    assert found("**(int**)@rsp") == "int 0n2078340321"
+    assert found("(int*)@rsp+2") == 0x1008
+    assert found("2 + (int*)@rsp") == 0x1008
+    assert found("&*(int*)@rsp") == 0x1000
+    assert found("*(short*)((char*)@rsp+0xc)") == "short 0n-1"
 
 
 def test_an_expression_ends_where_it_cannot_go_on():
