@@ -86,7 +86,7 @@ def _node_lines(node: NodeData, indent: str) -> Iterator[Line]:
         yield (f"{indent}  Problem Status = ", Span(f"0x{status:x}", None, f"error {status:x}"))
 
 
-class _Request(Record):
+class _NodeRequest(Record):
     """What the arguments ask for."""
 
     address: int
@@ -94,7 +94,7 @@ class _Request(Record):
     service: Optional[str]
 
 
-def _request(session: Session, text: str) -> _Request:
+def _request(session: Session, text: str) -> _NodeRequest:
     text = text.strip()
     address, text = session.evaluate_prefix(text) if text else (0, "")
     text = text.strip()
@@ -104,7 +104,7 @@ def _request(session: Session, text: str) -> _Request:
         raise CommandError(f"devnode: unexpected '{rest.strip()}'", _USAGE)
     if address in (_REMOVALS, _EJECTS):
         raise CommandError("devnode: the lists of pending removals and ejects are not shown", _USAGE)
-    return _Request(address, flags, service)
+    return _NodeRequest(address, flags, service)
 
 
 @command(
@@ -142,7 +142,7 @@ def devnode(session: Session, query: str = "") -> NodeList:
     return NodeList(None if root is None else Hex(root), nodes, gaps.lines())
 
 
-def _chosen(tree: DeviceTree, request: _Request, gaps: Gaps) -> Iterator[NodeData]:
+def _chosen(tree: DeviceTree, request: _NodeRequest, gaps: Gaps) -> Iterator[NodeData]:
     """The nodes that pass the filters. Below a node of the service, all pass where children are asked for."""
     #: Depth of the last node of the service, and of what it is shown below.
     above: Optional[int] = None

@@ -101,7 +101,7 @@ def _row(irp: FoundIrp) -> Line:
     )
 
 
-class _Request(Record):
+class _IrpRequest(Record):
     """What the arguments ask for."""
 
     pool_type: int
@@ -110,7 +110,7 @@ class _Request(Record):
     value: int
 
 
-def _request(session: Session, text: str) -> _Request:
+def _request(session: Session, text: str) -> _IrpRequest:
     text = text.strip()
     pool_type, text = session.evaluate_prefix(text) if text else (NONPAGED_ONLY, "")
     text = text.strip()
@@ -119,12 +119,12 @@ def _request(session: Session, text: str) -> _Request:
     if pool_type not in _WORDS:
         raise CommandError(f"irpfind: pool type {pool_type} is not searched: 0 nonpaged, 1 paged, 2 special", _USAGE)
     if criterion is None:
-        return _Request(pool_type, restart, None, 0)
+        return _IrpRequest(pool_type, restart, None, 0)
     if criterion.lower() not in _CRITERIA:
         raise CommandError(f"irpfind: '{criterion}' is no criterion: {', '.join(_CRITERIA)}", _USAGE)
     if not rest.strip():
         raise CommandError(f"irpfind: {criterion} needs its value behind it", _USAGE)
-    return _Request(pool_type, restart, criterion.lower(), session.evaluate(rest.strip()))
+    return _IrpRequest(pool_type, restart, criterion.lower(), session.evaluate(rest.strip()))
 
 
 @command(

@@ -14,7 +14,7 @@ from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.thread_sweep import ProcessSweep
 from dumpkit.kernel.whole_stack import whole_stack
-from dumpkit.output import Hex, Line, Span
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
@@ -31,7 +31,7 @@ _STATES = {"Waiting": "Blocked", "GateWaitObsolete": "GATEWAIT"}
 _PAGED_OUT = "Stack paged out"
 
 
-class ThreadStack(Record):
+class SurveyedThread(Record):
     """A thread. `frames` are the names of its frames, the innermost first; `blocker` is what it waits in."""
 
     thread: Hex
@@ -50,7 +50,7 @@ class ProcessStacks(Record):
 
     process: Hex
     name: Optional[str]
-    threads: Tuple[ThreadStack, ...]
+    threads: Tuple[SurveyedThread, ...]
 
 
 class StackSurvey(Record):
@@ -77,7 +77,7 @@ def stack_survey_lines(result: StackSurvey) -> Iterator[Line]:
         yield (Span(problem, "dim"),)
 
 
-def _thread_lines(thread: ThreadStack, detail: int) -> Iterator[Line]:
+def _thread_lines(thread: SurveyedThread, detail: int) -> Iterator[Line]:
     pid, tid = (None if each is None else int(each) for each in (thread.pid, thread.tid))
     ids = f"{'?' if pid is None else f'{pid:x}':>4}.{'?' * 6 if tid is None else f'{tid:06x}'}"
     ticks = "?" * 7 if thread.ticks is None else f"{thread.ticks:07x}"
@@ -134,13 +134,13 @@ def _name(process: Process, gaps: Gaps) -> Optional[str]:
     return name
 
 
-def _threads(process: Process, detail: int, wanted: str, gaps: Gaps) -> Tuple[List[ThreadStack], int]:
+def _threads(process: Process, detail: int, wanted: str, gaps: Gaps) -> Tuple[List[SurveyedThread], int]:
     """The threads of a process that were asked for, and how many it has."""
     what = f"the threads of process {process.address:016x}"
     walk = gaps.read(what, process.threads)
     if walk is None:
         return [], 0
-    found: List[ThreadStack] = []
+    found: List[SurveyedThread] = []
     count = 0
     for thread in walk:
         count += 1
@@ -154,7 +154,7 @@ def _threads(process: Process, detail: int, wanted: str, gaps: Gaps) -> Tuple[Li
     return found, count
 
 
-def _row(thread: Thread, gaps: Gaps) -> ThreadStack:
+def _row(thread: Thread, gaps: Gaps) -> SurveyedThread:
     what = f"thread {thread.address:016x}"
     state: Optional[str] = gaps.read(what, lambda: thread.state)
     names: List[str] = []
@@ -167,17 +167,13 @@ def _row(thread: Thread, gaps: Gaps) -> ThreadStack:
                 names += [named.name for named in named_frames(side, [frame])]
     except DumpkitError as error:
         problem = str(error)
-    return ThreadStack(
+    return SurveyedThread(
         Hex(thread.address),
-        _hex(gaps.read(what, lambda: thread.pid)),
-        _hex(gaps.read(what, lambda: thread.tid)),
+        hex_or_none(gaps.read(what, lambda: thread.pid)),
+        hex_or_none(gaps.read(what, lambda: thread.tid)),
         gaps.read(what, lambda: thread.wait_ticks),
         None if state is None else _STATES.get(state, state.upper()),
         names[blocker(names)] if names else None,
         tuple(names),
         problem,
     )
-
-
-def _hex(value: Optional[int]) -> Optional[Hex]:
-    return None if value is None else Hex(value)

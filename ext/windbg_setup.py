@@ -21,7 +21,7 @@ _ENGINE_MODULES = frozenset(
 )
 #: Extension commands that come with WinDbg. An alias would hide them.
 _WINDBG_HAS = frozenset(
-    "analyze apc blackboxbsd cpuinfo dbgprint ddstack devnode devobj devstack dpcs drvobj error exchange"
+    "analyze apc blackboxbsd cpuinfo dbgprint ddstack devnode devobj devstack dpcs drvobj error exchange exqueue"
     " filelock fileobj handle idt irp irpfind irql lm locks memusage obja object pcr peb pfn pool poolfind"
     " poolused poolval prcb process processfields pte pte2va qlocks ready reg running stacks sym sysinfo sysptes"
     " teb thread time timer token tz usage ustr vad verifier vm vtop wdfkd whea".split()

@@ -23,7 +23,7 @@ PROGRAM, NTDLL, PEB32 = 0x7FF7EBEA0000, 0x7FF834650000, 0x7D500000
 COMMAND_LINE = '"C:\\bin\\a_very_long_name.exe" -s Spooler'
 VARIABLES = ("=::=::\\", "ALLUSERSPROFILE=C:\\ProgramData", "windir=C:\\Windows")
 #: The kernel's variables that only these machines have, in its data.
-_EXTRA = ("IopRootDeviceNode", "PspSystemPartition", "MmVerifierData", "VerifierTriageActionTaken")
+_EXTRA = ("IopRootDeviceNode", "PspSystemPartition", "MmVerifierData", "ExWorkerQueue", "KeNumberNodes")
 _EXTRA_RVA = 0x11F000
 #: The first build whose VADs are linked by an _RTL_BALANCED_NODE, and whose KPRCBs list connected interrupts.
 _FIRST_WITH_NODES = 9600
@@ -41,7 +41,8 @@ class SessionLab:
         self.machine: Machine = self.made.machine
         self.machine.layouts = windows(build, "session")
         nt = self.made.scene.images["nt"]
-        for number, name in enumerate(_EXTRA):
+        old = self.machine.build < _FIRST_WITH_NODES
+        for number, name in enumerate(each for each in _EXTRA if not (old and each == "PspSystemPartition")):
             nt.label(name, _EXTRA_RVA + 0x100 * number, is_function=False)
             self.machine.globals[name] = nt.base + _EXTRA_RVA + 0x100 * number
             self.machine.put(self.machine.globals[name], bytes(0x100))
@@ -296,3 +297,43 @@ def add_apc(lab: SessionLab, thread: str, mode: int, kernel: str, normal: str = 
         apc.set({"NormalRoutine": lab.made.scene.places[normal].address, "NormalContext": 0x1234})
     machine.append(owner.at(f"Tcb.ApcState.ApcListHead[{mode}]"), apc.at("ApcListEntry"))
     return apc
+
+
+def add_work_queues(lab: SessionLab) -> Structure:
+    """The work queues of the machine: one whose only thread works while an item waits. The item."""
+    machine = lab.machine
+    worker = lab.made.threads["worker 1"]
+    item = machine.place("_WORK_QUEUE_ITEM")
+    item.set({"WorkerRoutine": lab.made.scene.places["test!Worker"].address, "Parameter": 0x1234})
+    if machine.build < _FIRST_WITH_NODES:
+        size = machine.layouts.size("_EX_WORK_QUEUE")
+        queues = [
+            machine.place("_EX_WORK_QUEUE", machine.address("ExWorkerQueue") + size * index) for index in range(3)
+        ]
+        for queue in queues:
+            for head in ("WorkerQueue.EntryListHead", "WorkerQueue.ThreadListHead"):
+                machine.link(queue.at(head), ())
+        queue = queues[1]
+        queue.set({"WorkerQueue.CurrentCount": 1, "WorkerQueue.MaximumCount": 2, "WorkItemsProcessed": 7})
+        machine.append(queue.at("WorkerQueue.EntryListHead"), item.at("List"))
+        machine.append(queue.at("WorkerQueue.ThreadListHead"), worker.at("Tcb.QueueListEntry"))
+        return item
+    queues = [machine.place("_EX_WORK_QUEUE") for _ in range(2)]
+    for queue in queues:
+        for priority in range(32):
+            machine.link(queue.at(f"WorkPriQueue.EntryListHead[{priority}]"), ())
+        machine.link(queue.at("WorkPriQueue.ThreadListHead"), ())
+    queue = queues[0]
+    queue.set({"WorkPriQueue.CurrentCount[12]": 1, "WorkPriQueue.MaximumCount": 2, "ThreadCount": 1})
+    queue.set({"WorkItemsProcessed": 7, "MaxThreads": 4096})
+    machine.append(queue.at("WorkPriQueue.EntryListHead[12]"), item.at("List"))
+    machine.append(queue.at("WorkPriQueue.ThreadListHead"), worker.at("Tcb.QueueListEntry"))
+    row = machine.allocate(8 * 8)
+    machine.put_u64(row, *(each.address for each in queues))
+    table = machine.allocate(8)
+    machine.put_u64(table, row)
+    inner, outer = machine.place("_EX_PARTITION"), machine.place("_EPARTITION")
+    inner["WorkQueues"] = table
+    outer["ExPartition"] = inner
+    machine.set_global("PspSystemPartition", outer)
+    return item
