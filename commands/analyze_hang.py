@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dumpkit.commands.t_lines import thread_link
 from dumpkit.kernel.analysis.hang import Blocker, analyze_hang, process_of
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
@@ -65,22 +66,18 @@ def _facts(blocker: Blocker) -> BlockerFacts:
     )
 
 
-def _thread(address: int) -> Span:
-    return Span(f"{address:016x}", "address", f"t {address:x}")
-
-
 def hang_lines(result: HangAnalysis) -> Iterator[Line]:
     yield f"{result.threads} threads, {result.blocked} of them wait for what another thread holds"
     for cycle in result.deadlocks:
-        pieces = [piece for thread in cycle for piece in (_thread(thread), " waits for ")]
-        yield (Span("Deadlock: ", "error"), *pieces, _thread(cycle[0]))
+        pieces = [piece for thread in cycle for piece in (thread_link(thread), " waits for ")]
+        yield (Span("Deadlock: ", "error"), *pieces, thread_link(cycle[0]))
     for blocker in result.blockers:
         yield ""
         place = f" {blocker.object:016x}" if blocker.object is not None else ""
         process = f" ({blocker.owner_process})" if blocker.owner_process is not None else ""
-        yield (f"{blocker.kind}{place} is held by thread ", _thread(blocker.owner), process)
+        yield (f"{blocker.kind}{place} is held by thread ", thread_link(blocker.owner), process)
         yield f"    the owner:     {blocker.owner_state}"
-        named = [piece for waiter in blocker.waiters[:_MOST_NAMED] for piece in (" ", _thread(waiter))]
+        named = [piece for waiter in blocker.waiters[:_MOST_NAMED] for piece in (" ", thread_link(waiter))]
         more = f" and {len(blocker.waiters) - _MOST_NAMED} more" if len(blocker.waiters) > _MOST_NAMED else ""
         yield (f"    waited for by: {len(blocker.waiters)}:", *named, more)
         yield f"    known by:      {blocker.evidence}"

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dumpkit.commands.ddt import Annotated, annotated, annotated_lines
 from dumpkit.commands.object import ObjectData, object_data, object_lines
 from dumpkit.commands.t_facts import ThreadFacts, thread_facts
-from dumpkit.commands.t_lines import UNKNOWN, state_text, thread_link
+from dumpkit.commands.t_lines import UNKNOWN, duration_cell, hexadecimal_cell, state_text, thread_link
 from dumpkit.commands.wait_lines import wait_function
-from dumpkit.durations import short_duration
 from dumpkit.errors import CommandError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.object_header import KernelObject
@@ -102,19 +101,15 @@ def _row(waiter: ObjectWaiter) -> List[Line]:
     return [
         facts.process_name or UNKNOWN,
         (thread_link(facts.thread),),
-        UNKNOWN if facts.tid is None else f"{facts.tid:x}",
+        hexadecimal_cell(facts.tid),
         UNKNOWN if facts.context_switches is None else str(facts.context_switches),
-        _duration(facts.user_time),
-        _duration(facts.kernel_time),
+        duration_cell(facts.user_time),
+        duration_cell(facts.kernel_time),
         state_text(facts),
-        _duration(facts.wait_time),
+        duration_cell(facts.wait_time),
         facts.wait_reason or UNKNOWN,
         waiter.function or UNKNOWN,
     ]
-
-
-def _duration(milliseconds: Optional[int]) -> str:
-    return UNKNOWN if milliseconds is None else short_duration(milliseconds)
 
 
 _ADDRESS = Expression("address", "the virtual address of the object", True)

@@ -9,9 +9,9 @@ from dumpkit.commands.resource_lock import (
     deadlocks_among,
     resource_lock,
 )
-from dumpkit.commands.t_lines import UNKNOWN, thread_link
+from dumpkit.commands.t_lines import UNKNOWN, duration_cell, thread_link
 from dumpkit.commands.thread_block import WAITS, ThreadBlock, thread_block, thread_block_lines
-from dumpkit.commands.thread_row import duration_cell, problem_lines, ruled_table
+from dumpkit.commands.thread_row import problem_lines, ruled_table
 from dumpkit.errors import MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.resource import Resource, resources

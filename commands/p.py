@@ -5,13 +5,13 @@ from __future__ import annotations
 from dumpkit.commands.di import date_time_text
 from dumpkit.commands.lt import chosen_process
 from dumpkit.commands.process_row import ProcessMemory, handle_count, process_memory, session_number
-from dumpkit.commands.t_lines import UNKNOWN
+from dumpkit.commands.t_lines import UNKNOWN, number_cell
 from dumpkit.commands.thread_row import display_name, problem_lines, ruled_table
 from dumpkit.errors import DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.process_identity import command_line, user_name
-from dumpkit.output import Hex, Line, Span
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
@@ -93,7 +93,7 @@ def _head_lines(result: ProcessView) -> Iterator[Line]:
     )
     peb = UNKNOWN if result.peb is None else f"{result.peb:016x}"
     heads: List[Line] = ["Name", "Address", "Ses", "PID", "Parent", "PEB"]
-    cells: List[Line] = [result.name or UNKNOWN, address, _number(result.session)]
+    cells: List[Line] = [result.name or UNKNOWN, address, number_cell(result.session)]
     cells += [_id(result.pid), _id(result.parent_pid), peb]
     right = [2]
     if result._created:
@@ -106,15 +106,11 @@ def _head_lines(result: ProcessView) -> Iterator[Line]:
     ):
         right.append(len(heads))
         heads.append(head)
-        cells.append(_number(count))
+        cells.append(number_cell(count))
     if result.user is not None:
         heads.append("User Name")
         cells.append(result.user)
     yield from ruled_table(heads, [cells], right)
-
-
-def _number(value: Optional[int]) -> str:
-    return UNKNOWN if value is None else str(value)
 
 
 def _id(value: Optional[int]) -> str:
@@ -181,8 +177,8 @@ def p(session: Session, process: str = "") -> ProcessView:
         gaps.read(what, lambda: session_number(found)),
         gaps.read(what, lambda: found.pid),
         gaps.read(what, lambda: found.parent_pid),
-        _hex(gaps.read(what, lambda: found.peb)),
-        _hex(created),
+        hex_or_none(gaps.read(what, lambda: found.peb)),
+        hex_or_none(created),
         gaps.read(f"the modules of {what}", lambda: _module_count(found)),
         gaps.read(f"the handles of {what}", lambda: handle_count(found)),
         gaps.read(what, lambda: int(record.ActiveThreads)),
@@ -192,10 +188,6 @@ def p(session: Session, process: str = "") -> ProcessView:
         gaps.lines(),
         date_time_text(created, session.zone) if created else "",
     )
-
-
-def _hex(number: Optional[int]) -> Optional[Hex]:
-    return None if number is None else Hex(number)
 
 
 def _quietly_user(process: Process) -> Optional[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.dpc import dpc_queues
-from dumpkit.numbers import pointer
-from dumpkit.output import Hex, Line, Span
+from dumpkit.numbers import padded, pointer
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
@@ -66,22 +66,22 @@ def pcr_lines(result: ProcessorRegion) -> Iterator[Line]:
     yield f"KPCR for Processor {result.processor} at {pointer(result.address)}:"
     yield f"    Major {_number(result.major_version)} Minor {_number(result.minor_version)}"
     for name, value in result.tib:
-        yield f"\t{'NtTib.' + name:>19}: {_word(value)}"
+        yield f"\t{'NtTib.' + name:>19}: {padded(value)}"
     yield ""
     for name, value in (("SelfPcr", result.self), ("Prcb", result.prcb), ("Irql", result.irql)):
-        yield f"\t{name:>19}: {_word(value)}"
+        yield f"\t{name:>19}: {padded(value)}"
     # x64 has no such registers; the lines stand as they do in the debugger.
     for name in ("IRR", "IDR", "InterruptMode"):
-        yield f"\t{name:>19}: {_word(0)}"
+        yield f"\t{name:>19}: {padded(0)}"
     for name, value in (("IDT", result.idt), ("GDT", result.gdt), ("TSS", result.tss)):
-        yield f"\t{name:>19}: {_word(value)}"
+        yield f"\t{name:>19}: {padded(value)}"
     yield ""
     for name, thread in (
         ("CurrentThread", result.current_thread),
         ("NextThread", result.next_thread),
         ("IdleThread", result.idle_thread),
     ):
-        link = Span(_word(thread), "address", f"t {thread:x}" if thread else None)
+        link = Span(padded(thread), "address", f"t {thread:x}" if thread else None)
         yield (f"\t{name:>19}: ", link)
     yield ""
     yield from _dpc_lines(result)
@@ -97,10 +97,6 @@ def _dpc_lines(result: ProcessorRegion) -> Iterator[Line]:
         routine = "????" if dpc.routine is None else f"0x{pointer(dpc.routine)}"
         yield f"{title} 0x{pointer(dpc.address)} {routine} {dpc.symbol or ''}"
         title = f"\t{'':>18}  "
-
-
-def _word(value: Optional[int]) -> str:
-    return "?" * 16 if value is None else f"{value:016x}"
 
 
 def _number(value: Optional[int]) -> str:
@@ -130,7 +126,7 @@ def pcr(session: Session, processor: Optional[int] = None) -> ProcessorRegion:
     threads = target.type("_KPRCB").at(prcb)
     gaps = Gaps()
     dpcs = tuple(_dpcs(target, number, gaps))
-    values = {name: _hex(record.get(path)) for name, path in _TIB}
+    values = {name: hex_or_none(record.get(path)) for name, path in _TIB}
     if values["ExceptionList"] is None:
         gaps.add("the region", target.memory.explain(record.address))
     return ProcessorRegion(
@@ -139,22 +135,18 @@ def pcr(session: Session, processor: Optional[int] = None) -> ProcessorRegion:
         _plain(record.get("MajorVersion")),
         _plain(record.get("MinorVersion")),
         tuple(values.items()),
-        _hex(record.get("Self")),
+        hex_or_none(record.get("Self")),
         Hex(prcb),
-        _hex(record.get("Irql")),
-        _hex(record.get("IdtBase")),
-        _hex(record.get("GdtBase")),
-        _hex(record.get("TssBase")),
-        _hex(threads.get("CurrentThread")),
-        _hex(threads.get("NextThread")),
-        _hex(threads.get("IdleThread")),
+        hex_or_none(record.get("Irql")),
+        hex_or_none(record.get("IdtBase")),
+        hex_or_none(record.get("GdtBase")),
+        hex_or_none(record.get("TssBase")),
+        hex_or_none(threads.get("CurrentThread")),
+        hex_or_none(threads.get("NextThread")),
+        hex_or_none(threads.get("IdleThread")),
         dpcs,
         gaps.lines(),
     )
-
-
-def _hex(value: Any) -> Optional[Hex]:
-    return None if value is None else Hex(int(value))
 
 
 def _plain(value: Any) -> Optional[int]:
@@ -172,5 +164,7 @@ def _dpcs(target: Target, processor: int, gaps: Gaps) -> List[ProcessorDpc]:
         gaps.add(f"the {queue.kind.lower()} DPCs", queue.damage)
         for dpc in queue.dpcs:
             symbol = target.symbols.nearest(dpc.routine) if dpc.routine else None
-            found.append(ProcessorDpc(Hex(dpc.address), _hex(dpc.routine), None if symbol is None else str(symbol)))
+            found.append(
+                ProcessorDpc(Hex(dpc.address), hex_or_none(dpc.routine), None if symbol is None else str(symbol))
+            )
     return found

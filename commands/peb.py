@@ -12,6 +12,7 @@ from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.process_environment import LoaderList, ProcessEnvironment, ProcessParameters
+from dumpkit.numbers import padded
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
@@ -108,8 +109,8 @@ def _head_lines(block: EnvironmentBlock, width: int) -> Iterator[Line]:
         ("BeingDebugged:", block.being_debugged),
     ):
         yield f"    {name:<25} {_answer(flag)}"
-    yield f"    {'ImageBaseAddress:':<25} {_place(block.image_base, width)}"
-    yield f"    {'Ldr':<25} {_place(block.loader, width)}"
+    yield f"    {'ImageBaseAddress:':<25} {padded(block.image_base, width)}"
+    yield f"    {'Ldr':<25} {padded(block.loader, width)}"
     if block.loader and width == 16:
         yield f"    {'Ldr.Initialized:':<25} {_answer(block.is_initialized)}"
     for each in block.lists:
@@ -117,9 +118,9 @@ def _head_lines(block: EnvironmentBlock, width: int) -> Iterator[Line]:
 
 
 def _place_lines(block: EnvironmentBlock, width: int) -> Iterator[Line]:
-    yield f"    SubSystemData:     {_place(block.sub_system_data, width)}"
-    yield f"    ProcessHeap:       {_place(block.process_heap, width)}"
-    yield f"    ProcessParameters: {_place(block.process_parameters, width)}"
+    yield f"    SubSystemData:     {padded(block.sub_system_data, width)}"
+    yield f"    ProcessHeap:       {padded(block.process_heap, width)}"
+    yield f"    ProcessParameters: {padded(block.process_parameters, width)}"
     for name, value in (
         ("CurrentDirectory:", block.current_directory),
         ("WindowTitle:", block.window_title),
@@ -130,16 +131,12 @@ def _place_lines(block: EnvironmentBlock, width: int) -> Iterator[Line]:
         if value is not None:
             yield f"    {name:<13} '{value}'"
     if block.environment is not None:
-        yield f"    Environment:  {_place(block.environment, width)}"
+        yield f"    Environment:  {padded(block.environment, width)}"
         yield from (f"        {variable}" for variable in block.variables)
 
 
 def _answer(flag: Optional[bool]) -> str:
     return "?" if flag is None else "Yes" if flag else "No"
-
-
-def _place(value: Optional[int], width: int) -> str:
-    return "?" * width if value is None else f"{value:0{width}x}"
 
 
 @command(

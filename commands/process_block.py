@@ -5,8 +5,8 @@ from __future__ import annotations
 from dumpkit.errors import DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
-from dumpkit.numbers import pointer
-from dumpkit.output import Hex, Line, Span
+from dumpkit.numbers import padded, pointer
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
@@ -35,18 +35,14 @@ def process_block(process: Process, gaps: Gaps) -> ProcessBlock:
     return ProcessBlock(
         Hex(process.address),
         gaps.read(f"the session of {what}", lambda: process.session_id),
-        _hex(gaps.read(f"the id of {what}", lambda: process.pid)),
-        _hex(gaps.read(f"the PEB of {what}", lambda: process.peb)),
-        _hex(gaps.read(f"the parent of {what}", lambda: process.parent_pid)),
-        _hex(gaps.read(f"the page tables of {what}", lambda: process.directory_table_base)),
-        _hex(table),
+        hex_or_none(gaps.read(f"the id of {what}", lambda: process.pid)),
+        hex_or_none(gaps.read(f"the PEB of {what}", lambda: process.peb)),
+        hex_or_none(gaps.read(f"the parent of {what}", lambda: process.parent_pid)),
+        hex_or_none(gaps.read(f"the page tables of {what}", lambda: process.directory_table_base)),
+        hex_or_none(table),
         _handle_count(process, table) if table else table,
         gaps.read(f"the image of {what}", lambda: process.name),
     )
-
-
-def _hex(value: Optional[int]) -> Optional[Hex]:
-    return None if value is None else Hex(value)
 
 
 def _handle_count(process: Process, table: int) -> Optional[int]:
@@ -62,16 +58,12 @@ def process_block_lines(block: ProcessBlock) -> Iterator[Line]:
     yield ("PROCESS ", Span(pointer(block.address), "address", f"process {block.address:x} 7"))
     session = "none" if block.session is None else str(block.session)
     yield (
-        f"    SessionId: {session}  Cid: {_shown(block.pid, 4)}    Peb: {_shown(block.peb, 8)}  "
-        f"ParentCid: {_shown(block.parent_pid, 4)}"
+        f"    SessionId: {session}  Cid: {padded(block.pid, 4)}    Peb: {padded(block.peb, 8)}  "
+        f"ParentCid: {padded(block.parent_pid, 4)}"
     )
     count = "<Data Not Accessible>" if block.handle_count is None else f"{block.handle_count:3d}."
     yield (
-        f"    DirBase: {_shown(block.directory_table_base, 8)}  ObjectTable: {_shown(block.handle_table, 8)}  "
+        f"    DirBase: {padded(block.directory_table_base, 8)}  ObjectTable: {padded(block.handle_table, 8)}  "
         f"HandleCount: {count}"
     )
     yield f"    Image: {block.image if block.image is not None else '????'}"
-
-
-def _shown(value: Optional[int], width: int) -> str:
-    return "?" * width if value is None else f"{value:0{width}x}"

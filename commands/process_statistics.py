@@ -6,7 +6,8 @@ from dumpkit.durations import long_duration, truncated_milliseconds
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.ticks import tick_length
-from dumpkit.output import Hex, Line
+from dumpkit.numbers import padded
+from dumpkit.output import Hex, Line, hex_or_none
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ def process_statistics(process: Process, gaps: Gaps) -> ProcessStatistics:
         return None
 
     def address(*paths: str) -> Optional[Hex]:
-        return _address(number(*paths))
+        return hex_or_none(number(*paths))
 
     tick = tick_length(process.target)
     user, kernel = number("Pcb.UserTime"), number("Pcb.KernelTime")
@@ -74,7 +75,7 @@ def process_statistics(process: Process, gaps: Gaps) -> ProcessStatistics:
         number("NumberOfPrivatePages"),
         number("ModifiedPageCount"),
         number("NumberOfLockedPages"),
-        _address(gaps.read(f"the device map of process {process.address:016x}", lambda: process.device_map)),
+        hex_or_none(gaps.read(f"the device map of process {process.address:016x}", lambda: process.device_map)),
         # The low bits of a fast reference count the references that are left in it.
         None if token is None else Hex(token & ~0xF),
         gaps.read(f"the age of process {process.address:016x}", lambda: _elapsed(process, record)),
@@ -98,10 +99,6 @@ def process_statistics(process: Process, gaps: Gaps) -> ProcessStatistics:
     )
 
 
-def _address(value: Optional[int]) -> Optional[Hex]:
-    return None if value is None else Hex(value)
-
-
 def _elapsed(process: Process, record: Any) -> Optional[int]:
     """Milliseconds since the process was made. Raises MemoryReadError."""
     now = process.target.system.system_time
@@ -114,10 +111,6 @@ def _elapsed(process: Process, record: Any) -> Optional[int]:
 
 def _shown(value: Optional[int]) -> str:
     return "????" if value is None else str(value)
-
-
-def _pointer(value: Optional[int]) -> str:
-    return "????????????????" if value is None else f"{value:016x}"
 
 
 def _kilobytes(pages: Optional[int]) -> str:
@@ -141,14 +134,14 @@ def statistics_lines(found: ProcessStatistics) -> Iterator[Line]:
     # How many clones a tree of them has is not counted here.
     clones = "0" if not found.clone_root else f"{found.clone_root:x}"
     yield (
-        f"    VadRoot {_pointer(found.vad_root)} Vads {_shown(found.vads)} Clone {clones}"
+        f"    VadRoot {padded(found.vad_root)} Vads {_shown(found.vads)} Clone {clones}"
         f" Private {_shown(found.private_pages)}. Modified {_shown(found.modified_pages)}."
         f" Locked {_shown(found.locked_pages)}."
     )
-    yield f"    DeviceMap {_pointer(found.device_map)}"
+    yield f"    DeviceMap {padded(found.device_map)}"
     sets = (found.working_set, found.minimum_working_set, found.maximum_working_set)
     rows = (
-        ("Token", _pointer(found.token)),
+        ("Token", padded(found.token)),
         ("ElapsedTime", _age(found.elapsed)),
         ("UserTime", "????" if found.user_time is None else long_duration(found.user_time)),
         ("KernelTime", "????" if found.kernel_time is None else long_duration(found.kernel_time)),

@@ -8,7 +8,7 @@ from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
-from dumpkit.output import Hex
+from dumpkit.output import Hex, hex_or_none
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
@@ -108,7 +108,7 @@ def thread_facts(thread: Thread) -> ThreadFacts:
         _address(attached),
         read("its ids", lambda: thread.pid),
         read("its ids", lambda: thread.tid),
-        _hex(read("its TEB", lambda: thread.teb)),
+        hex_or_none(read("its TEB", lambda: thread.teb)),
         rounded_milliseconds(user, tick) if user is not None and tick is not None else None,
         rounded_milliseconds(kernel, tick) if kernel is not None and tick is not None else None,
         read("its context switches", lambda: thread.context_switches),
@@ -135,7 +135,7 @@ def _facts_without_symbols(thread: Thread, gaps: Gaps) -> ThreadFacts:
         attached_process=None,
         pid=None,
         tid=None,
-        teb=_hex(gaps.read("its TEB", lambda: thread.teb)),
+        teb=hex_or_none(gaps.read("its TEB", lambda: thread.teb)),
         user_time=None,
         kernel_time=None,
         context_switches=None,
@@ -154,10 +154,6 @@ def _facts_without_symbols(thread: Thread, gaps: Gaps) -> ThreadFacts:
 
 def _address(process: Optional[Process]) -> Optional[Hex]:
     return None if process is None else Hex(process.address)
-
-
-def _hex(number: Optional[int]) -> Optional[Hex]:
-    return None if number is None else Hex(number)
 
 
 def _state(thread: Thread, gaps: Gaps) -> Tuple[Optional[str], Optional[int]]:
@@ -241,8 +237,8 @@ def _wait_row(thread: Thread, block: WaitBlock, reason: str, is_on_stack: bool, 
         Hex(owner) if owner else None,
         gaps.read(f"the process of {owner:016x}", lambda: Thread(target, owner or 0).process.name) if owner else None,
         limit,
-        _hex(mutex_address),
-        _hex(owner_field),
+        hex_or_none(mutex_address),
+        hex_or_none(owner_field),
         is_on_stack,
         # mex marks events on the stack so; of the others its transcripts have none marked.
         is_on_stack and kind == NOTIFICATION_EVENT,

@@ -48,7 +48,18 @@ def _process_cell(facts: ThreadFacts) -> Line:
     return (f"{facts.process_name if facts.process_name is not None else UNKNOWN} (", link, ")")
 
 
-def _duration(milliseconds: Optional[int]) -> str:
+def number_cell(number: Optional[int]) -> str:
+    """A number in decimal; UNKNOWN where it could not be read."""
+    return UNKNOWN if number is None else str(number)
+
+
+def hexadecimal_cell(number: Optional[int]) -> str:
+    """A number in hexadecimal; UNKNOWN where it could not be read."""
+    return UNKNOWN if number is None else f"{number:x}"
+
+
+def duration_cell(milliseconds: Optional[int]) -> str:
+    """A time in the words of mex; UNKNOWN where it could not be read."""
     return UNKNOWN if milliseconds is None else short_duration(milliseconds)
 
 
@@ -69,8 +80,8 @@ def header_lines(facts: ThreadFacts) -> Iterator[Line]:
     first = len(heads)
     heads += ["UserTime", "KernelTime", "ContextSwitches", "Wait Reason", "Time", "State"]
     switches = UNKNOWN if facts.context_switches is None else str(facts.context_switches)
-    cells += [_duration(facts.user_time), _duration(facts.kernel_time), switches, facts.wait_reason or UNKNOWN]
-    cells += [_duration(facts.wait_time), state_text(facts)]
+    cells += [duration_cell(facts.user_time), duration_cell(facts.kernel_time), switches, facts.wait_reason or UNKNOWN]
+    cells += [duration_cell(facts.wait_time), state_text(facts)]
     yield from linked_table([heads, cells], (first, first + 1, first + 2, first + 4))
 
 

@@ -9,6 +9,7 @@ from dumpkit.errors import CommandError, DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
+from dumpkit.numbers import padded
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
@@ -62,23 +63,19 @@ def teb_lines(result: ThreadEnvironment) -> Iterator[Line]:
     for member, (_, _, is_place) in zip(result.members, _MEMBERS):
         head = f"    {member.name + ':':<21} "
         if member.name == "ClientId":
-            yield f"{head}{_place(result.pid)} . {_place(result.tid)}"
+            yield f"{head}{padded(result.pid)} . {padded(result.tid)}"
         elif member.name == "PEB Address" and member.value:
-            yield (head, Span(_place(member.value), "address", f"peb {member.value:x}"))
+            yield (head, Span(padded(member.value), "address", f"peb {member.value:x}"))
         elif member.name == "LastStatusValue" and member.value:
             yield (head, Span(f"{member.value:x}", None, f"error {member.value:x}"))
         elif is_place or member.value is None:
-            yield head + _place(member.value)
+            yield head + padded(member.value)
         elif member.name == "LastErrorValue":
             yield f"{head}{int(member.value)}"
         else:
             yield f"{head}{member.value:x}"
     for line in result.problems:
         yield (Span(line, "dim"),)
-
-
-def _place(value: Optional[int]) -> str:
-    return "?" * 16 if value is None else f"{value:016x}"
 
 
 @command(

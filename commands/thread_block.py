@@ -10,7 +10,7 @@ from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.wait import MUTANT, SEMAPHORE, DispatcherObject, wait_blocks
 from dumpkit.kernel.whole_stack import whole_stack
-from dumpkit.numbers import pointer
+from dumpkit.numbers import padded, pointer
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
 
@@ -283,10 +283,6 @@ def _stack_place(thread: Thread) -> ThreadStackPlace:
 # --- Text --------------------------------------------------------------------
 
 
-def _shown(value: Optional[int], width: int) -> str:
-    return "?" * width if value is None else f"{value:0{width}x}"
-
-
 def _state_words(block: ThreadBlock) -> str:
     state = block.state
     if state is None:
@@ -307,8 +303,8 @@ def thread_block_lines(block: ThreadBlock, indent: str = "") -> Iterator[Line]:
         return
     head: List[Union[str, Span]] = [f"{indent}THREAD ", Span(f"{block.thread:016x}", "address", f"t {block.thread:x}")]
     head.append(
-        f"  Cid {_shown(block.pid, 4)}.{_shown(block.tid, 4)}  Teb: {_shown(block.teb, 16)}"
-        f" Win32Thread: {_shown(block.win32_thread, 16)} {_state_words(block)}"
+        f"  Cid {padded(block.pid, 4)}.{padded(block.tid, 4)}  Teb: {padded(block.teb, 16)}"
+        f" Win32Thread: {padded(block.win32_thread, 16)} {_state_words(block)}"
     )
     yield tuple(head)
     if block._flags & WAITS and block.suspend_count:

@@ -5,14 +5,14 @@ Format: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
-from dumpkit.commands.t_lines import UNKNOWN, thread_link
-from dumpkit.durations import rounded_milliseconds, short_duration, truncated_milliseconds
+from dumpkit.commands.t_lines import UNKNOWN, duration_cell, hexadecimal_cell, number_cell, thread_link
+from dumpkit.durations import rounded_milliseconds, truncated_milliseconds
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.ready_queues import affinity_mask
 from dumpkit.kernel.thread import Thread
 from dumpkit.kernel.ticks import tick_length
-from dumpkit.output import Hex, Line, Span, linked_table, plain
+from dumpkit.output import Hex, Line, Span, hex_or_none, linked_table, plain
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
@@ -69,8 +69,8 @@ class RowMaker:
             Hex(thread.address),
             Hex(process.address) if process is not None else None,
             self._name(process) if process is not None else None,
-            _hex(read(lambda: thread.pid)),
-            _hex(read(lambda: thread.tid)),
+            hex_or_none(read(lambda: thread.pid)),
+            hex_or_none(read(lambda: thread.tid)),
             read(lambda: thread.priority),
             read(lambda: thread.base_priority),
             read(lambda: affinity_mask(thread)),
@@ -103,23 +103,6 @@ def _function(thread: Thread) -> Optional[str]:
     return wait_function(thread)
 
 
-def _hex(number: Optional[int]) -> Optional[Hex]:
-    return None if number is None else Hex(number)
-
-
-def _decimal(number: Optional[int]) -> str:
-    return UNKNOWN if number is None else str(number)
-
-
-def _hexadecimal(number: Optional[int]) -> str:
-    return UNKNOWN if number is None else f"{number:x}"
-
-
-def duration_cell(milliseconds: Optional[int]) -> str:
-    """A span of time, or what stands for one that is not known."""
-    return UNKNOWN if milliseconds is None else short_duration(milliseconds)
-
-
 def process_span(address: int, text: str) -> Span:
     """A text with `p` of a process behind it."""
     return Span(text, None, f"p {address:x}")
@@ -133,15 +116,15 @@ def _process_cell(row: ThreadRow) -> Line:
 #: Head of a column -> (whether it is right-aligned, its cell).
 _COLUMNS: Dict[str, Tuple[bool, Callable[[ThreadRow], Line]]] = {
     "Process": (False, _process_cell),
-    "PID": (True, lambda row: _hexadecimal(row.pid)),
+    "PID": (True, lambda row: hexadecimal_cell(row.pid)),
     "Thread": (False, lambda row: (thread_link(row.thread),)),
-    "Id": (True, lambda row: _hexadecimal(row.tid)),
-    "Pri": (True, lambda row: _decimal(row.priority)),
-    "Base Pri": (True, lambda row: _decimal(row.base_priority)),
-    "Affinity": (True, lambda row: _decimal(row.affinity)),
-    "Next CPU": (True, lambda row: _decimal(row.next_processor)),
-    "Ideal CPU": (True, lambda row: _decimal(row.ideal_processor)),
-    "CSwitches": (True, lambda row: _decimal(row.context_switches)),
+    "Id": (True, lambda row: hexadecimal_cell(row.tid)),
+    "Pri": (True, lambda row: number_cell(row.priority)),
+    "Base Pri": (True, lambda row: number_cell(row.base_priority)),
+    "Affinity": (True, lambda row: number_cell(row.affinity)),
+    "Next CPU": (True, lambda row: number_cell(row.next_processor)),
+    "Ideal CPU": (True, lambda row: number_cell(row.ideal_processor)),
+    "CSwitches": (True, lambda row: number_cell(row.context_switches)),
     "User": (True, lambda row: duration_cell(row.user_time)),
     "Kernel": (True, lambda row: duration_cell(row.kernel_time)),
     "State": (False, lambda row: row.state or UNKNOWN),

@@ -10,8 +10,8 @@ from dumpkit.commands.process_row import (
     process_memory,
     process_times,
 )
-from dumpkit.commands.t_lines import UNKNOWN
-from dumpkit.commands.thread_row import display_name, duration_cell, problem_lines, process_span, ruled_table
+from dumpkit.commands.t_lines import UNKNOWN, duration_cell, number_cell
+from dumpkit.commands.thread_row import display_name, problem_lines, process_span, ruled_table
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
@@ -97,10 +97,6 @@ def _memory_cell(row: ProcessRow, field: str) -> str:
     return _size(value, "0" if field == "awe" else "")
 
 
-def _number(value: Optional[int]) -> str:
-    return UNKNOWN if value is None else str(value)
-
-
 _MEMORY = (
     ("VM", "virtual_size"),
     ("Peak", "peak_virtual_size"),
@@ -124,14 +120,14 @@ def _cells(row: ProcessRow, column: str, created: str) -> Sequence[Line]:
             return [UNKNOWN] * 3
         return [duration_cell(time) for time in (times.user, times.kernel, times.total)]
     if column == "details":
-        return [_number(row.thread_count), _number(row.handle_count), created, row.command_line or ""]
+        return [number_cell(row.thread_count), number_cell(row.handle_count), created, row.command_line or ""]
     if column == "session":
         return ["" if row.session is None else str(row.session)]
     if column == "user":
         return [row.user or UNKNOWN]
     if column == "modules":
         return [",".join(row.modules)]
-    return [_number(row.thread_count)]
+    return [number_cell(row.thread_count)]
 
 
 #: Group of columns -> their heads and which of them are right-aligned.

@@ -10,7 +10,7 @@ from dumpkit.gaps import Gaps
 from dumpkit.kernel.address_descriptor import AddressDescriptor, DescriptorTree, descriptors
 from dumpkit.kernel.io.file import FileObject
 from dumpkit.kernel.process import Process
-from dumpkit.output import Hex, Line, Span
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registry import Expression, command
 from dumpkit.session import Session
@@ -183,19 +183,15 @@ class _Reader:
             Hex(vad.address),
             vad.level,
             Hex(start),
-            _hex(read("end")),
+            hex_or_none(read("end")),
             read("commit"),
             private,
             read("kind"),
             read("protection"),
-            _hex(file),
+            hex_or_none(file),
             self.gaps.read(f"the file of {what}", lambda: FileObject(vad.target, file).name) if file else None,
             read("shared_commit"),
-            _hex(None if area is None else int(area)),
-            None if full is None else _hex(full.get("FirstPrototypePte")),
-            None if full is None else _hex(full.get("LastContiguousPte")),
+            hex_or_none(None if area is None else int(area)),
+            None if full is None else hex_or_none(full.get("FirstPrototypePte")),
+            None if full is None else hex_or_none(full.get("LastContiguousPte")),
         )
-
-
-def _hex(value: Any) -> Optional[Hex]:
-    return None if value is None else Hex(int(value))

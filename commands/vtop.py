@@ -6,7 +6,7 @@ from dumpkit.errors import CommandError
 from dumpkit.kernel.paging import PageState, VirtualMemory
 from dumpkit.memory import PAGE_SIZE, U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.output import Hex, Line, Span
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registers import ARM64
 from dumpkit.registry import Expression, command
@@ -138,17 +138,13 @@ def vtop(session: Session, dirbase: int, address: int) -> Translated:
     return Translated(
         Hex(found.address),
         Hex(memory.root),
-        tuple(Step(each.name, Hex(each.address), _hex(each.value)) for each in found.levels),
+        tuple(Step(each.name, Hex(each.address), hex_or_none(each.value)) for each in found.levels),
         found.state.value,
-        _hex(found.physical),
+        hex_or_none(found.physical),
         found.page_size,
         found.reason,
         _prefix(session),
     )
-
-
-def _hex(value: Optional[int]) -> Optional[Hex]:
-    return Hex(value) if value is not None else None
 
 
 class _Pages:

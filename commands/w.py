@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dumpkit.commands.process_row import session_number
-from dumpkit.commands.t_lines import UNKNOWN, thread_link
+from dumpkit.commands.t_lines import UNKNOWN, hexadecimal_cell, thread_link
 from dumpkit.commands.thread_row import display_name, problem_lines, process_span
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.thread import Thread
-from dumpkit.output import Hex, Line
+from dumpkit.output import Hex, Line, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registry import command
 from dumpkit.session import Session
@@ -49,20 +49,12 @@ def whereabouts_lines(result: Whereabouts) -> Iterator[Line]:
     else:
         owner = process_span(result.owner, f" {result.owner:016x}") if result.owner is not None else ""
         yield ("Thread:  ", thread_link(result.thread), f" {result.owner_name or UNKNOWN}", owner)
-    yield f"Pid: {_hexadecimal(result.pid)}"
-    yield f"Tid: {_hexadecimal(result.tid)}"
+    yield f"Pid: {hexadecimal_cell(result.pid)}"
+    yield f"Tid: {hexadecimal_cell(result.tid)}"
     yield f"Frame: {result.frame}"
-    yield f"Teb: {_hexadecimal(result.teb)}"
+    yield f"Teb: {hexadecimal_cell(result.teb)}"
     yield f"Dbgid: {result.processor} (Debugger thread ID in usermode / Processor ID in kernelmode)"
     yield from problem_lines(result.problems)
-
-
-def _hexadecimal(number: Optional[int]) -> str:
-    return UNKNOWN if number is None else f"{number:x}"
-
-
-def _hex(number: Optional[int]) -> Optional[Hex]:
-    return None if number is None else Hex(number)
 
 
 @command("w", category="Kernel", summary="Where am I: process, thread, frame", render=whereabouts_lines)
@@ -81,15 +73,15 @@ def w(session: Session) -> Whereabouts:
     owner: Optional[Process] = read("the thread's process", lambda: thread.process) if thread is not None else None
     return Whereabouts(
         read("the current process", lambda: session_number(process)) if process is not None else None,
-        _hex(place),
+        hex_or_none(place),
         read("the current process", lambda: display_name(process)) if process is not None else None,
-        _hex(address),
+        hex_or_none(address),
         Hex(owner.address) if owner is not None else None,
         read("the thread's process", lambda: display_name(owner)) if owner is not None else None,
-        _hex(read("the current process", lambda: process.pid)) if process is not None else None,
-        _hex(read("the current thread", lambda: thread.tid)) if thread is not None else None,
+        hex_or_none(read("the current process", lambda: process.pid)) if process is not None else None,
+        hex_or_none(read("the current thread", lambda: thread.tid)) if thread is not None else None,
         session.frame,
-        _hex(read("the current thread", lambda: thread.teb)) if thread is not None else None,
+        hex_or_none(read("the current thread", lambda: thread.teb)) if thread is not None else None,
         session.processor,
         gaps.lines(),
     )

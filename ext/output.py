@@ -10,7 +10,7 @@ from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, List, Optional, Sequence, TextIO, Union
+    from typing import Any, Iterator, List, Optional, Sequence, SupportsInt, TextIO, Union
 
     from typing_extensions import TypeAlias
 
@@ -42,6 +42,11 @@ class Hex(int):
         return f"{self:#x}"
 
     __str__ = int.__repr__
+
+
+def hex_or_none(value: Optional[SupportsInt]) -> Optional[Hex]:
+    """A number as Hex; what is not known, None, stays None."""
+    return None if value is None else Hex(int(value))
 
 
 #: ANSI SGR codes by style.
