@@ -300,6 +300,7 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         message=analysis.message,
         hardware=analysis.hardware,
         watchdog=analysis.watchdog,
+        plug_and_play=analysis.plug_and_play,
         status=_hex(analysis.status),
         status_text=_status_text(analysis.status),
         frames=facts.frames,

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from dumpkit.commands.analyze_facts import Analysis
     from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import DeviceError, HardwareError, MachineCheck
+    from dumpkit.kernel.analysis.plug_and_play import PlugAndPlay
     from dumpkit.output import Line
 
 #: What the exit status of a process is before that has ended (ntstatus.h).
 STATUS_PENDING = 0x103
+#: Power requests that are shown; the result has all.
+_MOST_REQUESTS = 16
 
 
 def hardware_lines(found: HardwareError) -> Iterator[Line]:
@@ -88,3 +91,17 @@ def exit_lines(result: Analysis) -> Iterator[Line]:
         yield ("Process: ", link, f" ({result.subject_name}) ended with {result.exit_status:08x}{text}")
     if result.ended_by is not None:
         yield f"Process: {result.ended_by} ended it"
+
+
+def plug_and_play_lines(found: PlugAndPlay) -> Iterator[Line]:
+    """The devices that the bugcheck is about, and who has the power requests."""
+    for device in found.devices:
+        link = Span(f"{device.device:016x}", "address", f"!devobj {device.device:x}")
+        service = f", service {device.service}" if device.service else ", without a service"
+        yield ("Device: ", link, f" is {device.instance or 'without an instance'}{service}")
+    for request in found.power_requests[:_MOST_REQUESTS]:
+        link = Span(f"{request.irp:016x}", "address", f"!irp {request.irp:x}")
+        where = f" of the device {request.device:016x}" if request.device else ""
+        yield ("Power: the request ", link, f"{where} is with {request.driver or 'no driver that can be named'}")
+    if len(found.power_requests) > _MOST_REQUESTS:
+        yield f"Power: {len(found.power_requests) - _MOST_REQUESTS} more requests are under way"

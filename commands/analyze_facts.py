@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dumpkit.commands.stack import StackFrame
     from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import HardwareError
+    from dumpkit.kernel.analysis.plug_and_play import PlugAndPlay
     from dumpkit.kernel.irql_findings import IrqlVerdict
     from dumpkit.kernel.pool.allocation import PoolAllocation
     from dumpkit.output import Line
@@ -158,6 +159,8 @@ class Analysis(Record):
     hardware: Optional[HardwareError]
     #: What the watchdog of DPCs saw, where the bugcheck is its.
     watchdog: Optional[DpcWatchdog]
+    #: The devices that the bugcheck is about, and the power requests under way.
+    plug_and_play: Optional[PlugAndPlay]
     status: Optional[Hex]
     status_text: Optional[str]
     frames: Tuple[StackFrame, ...]

@@ -324,6 +324,10 @@ def _remarks(result: Analysis) -> Iterator[Line]:
         from dumpkit.commands.analyze_details import watchdog_lines
 
         yield from watchdog_lines(result.watchdog)
+    if result.plug_and_play is not None:
+        from dumpkit.commands.analyze_details import plug_and_play_lines
+
+        yield from plug_and_play_lines(result.plug_and_play)
     if result.request is not None:
         yield from _request_lines(result.request)
     if result.thread is not None:

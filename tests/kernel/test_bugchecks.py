@@ -44,6 +44,7 @@ def test_only_known_words_stand_in_the_rules():
             "context",
             "dpc",
             "initiator",
+            "pnp",
             "errrec",
             "mca",
             "fault",

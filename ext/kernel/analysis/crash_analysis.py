@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from dumpkit.kernel.analysis.dpc_watchdog import DpcWatchdog
     from dumpkit.kernel.analysis.hardware_error import HardwareError
+    from dumpkit.kernel.analysis.plug_and_play import PlugAndPlay
     from dumpkit.kernel.pool.allocation import PoolAllocation
 
     Allocations = Tuple[Optional[PoolAllocation], Optional[PoolAllocation]]
@@ -79,6 +80,8 @@ class CrashAnalysis(Record):
     hardware: Optional[HardwareError]
     #: What the watchdog of DPCs saw, where the bugcheck is its.
     watchdog: Optional[DpcWatchdog]
+    #: The devices that the bugcheck is about, and the power requests under way.
+    plug_and_play: Optional[PlugAndPlay]
     #: The NTSTATUS of the exception or of the argument that holds one.
     status: Optional[int]
     culprit: Culprit
@@ -160,6 +163,7 @@ class CrashAnalyzer:
             message=subjects.message(),
             hardware=hardware,
             watchdog=watchdog,
+            plug_and_play=self._plug_and_play(),
             status=self._status(finder.record[1] if finder.record is not None else None),
             culprit=culprit,
             bucket=bucket,
@@ -237,6 +241,13 @@ class CrashAnalyzer:
         from dumpkit.kernel.analysis.hardware_error import hardware_error
 
         return hardware_error(self._target, self._bugcheck, self._parameters, self._evidence)
+
+    def _plug_and_play(self) -> Optional[PlugAndPlay]:
+        if not self._bugcheck.rule("pnp"):
+            return None
+        from dumpkit.kernel.analysis.plug_and_play import PlugAndPlayFinder
+
+        return PlugAndPlayFinder(self._target, self._parameters, self._evidence).find(self._bugcheck)
 
     def _watchdog(self) -> Optional[DpcWatchdog]:
         if not self._bugcheck.rule("dpc"):

@@ -143,6 +143,22 @@ MORE: Dict[str, Dict[str, str]] = {
         "_LDR_DATA_TABLE_ENTRY": """InLoadOrderLinks DllBase EntryPoint SizeOfImage FullDllName BaseDllName
             TimeDateStamp""",
     },
+    "hardware": {
+        **dict.fromkeys(
+            """_TRIAGE_9F_POWER _TRIAGE_9F_PNP _TRIAGE_POP_FX_DEVICE _TRIAGE_DEVICE_NODE _TRIAGE_POP_IRP_DATA
+            _TRIAGE_PNP_DEVICE_COMPLETION_QUEUE _TRIAGE_PNP_DEVICE_COMPLETION_REQUEST""".split(),
+            "",
+        ),
+        "_DEVICE_NODE": "PhysicalDeviceObject InstancePath ServiceName",
+        "_KPRCB": WANTED["_KPRCB"] + " CurrentDpcRoutine DpcTimeLimitTicks DpcWatchdogPeriodTicks DpcWatchdogProfile",
+        "_WHEAP_ERROR_SOURCE_TABLE": "Count Items",
+        "_WHEAP_ERROR_SOURCE": "ListEntry ErrorCount RecordCount RecordLength Type Records Descriptor",
+        "_WHEAP_ERROR_RECORD_WRAPPER": "ErrorRecord",
+        "_WHEA_ERROR_RECORD": "Header",
+        "_WHEA_ERROR_RECORD_HEADER": "Length",
+        "_WHEA_ERROR_SOURCE_DESCRIPTOR": """Length Version Type State MaxRawDataLength NumRecordsToPreallocate
+            MaxSectionsPerRecord ErrorSourceId PlatformErrorSourceId Flags""",
+    },
     "registry": {
         "_CMHIVE": "Hive HiveList KcbCacheTable KcbCacheTableSize FileFullPath FileUserName HiveRootPath",
         "_HHIVE": "Signature BaseBlock Storage",
