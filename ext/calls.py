@@ -38,7 +38,10 @@ CALLS: Dict[str, CallWords] = {
             "fish: dumpkit completion fish > ~/.config/fish/completions/dumpkit.fish",
         ),
     ),
-    "mcp": CallWords("dumpkit mcp [-y PATH] [--offline]", (_SYMBOLS, _OFFLINE)),
+    "mcp": CallWords(
+        "dumpkit mcp [-y PATH] [--offline] [--limit SECONDS]",
+        (_SYMBOLS, _OFFLINE, Option(("--limit",), "limit", "SECONDS", "how long one command may take (60)")),
+    ),
     "report": CallWords(
         "dumpkit report FILE -o OUT.html|OUT.md [-y PATH] [--offline]",
         (

@@ -7,14 +7,15 @@ them are refused. The protocol itself is the package `mcp`'s (extra `dumpkit[mcp
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import contextmanager
 from json import dumps
 from threading import Lock
 
 # The package mcp reads the tools' annotations at run time.
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 from dumpkit import __version__
-from dumpkit.calls import read_call, usage
+from dumpkit.calls import read_call, read_number, usage
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.library import Answer, Dump, open_dump
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from dumpkit.output import Output
     from mcp.server.mcpserver import MCPServer
 
+_Taken = TypeVar("_Taken")
+
 #: Commands that write files, run files, or end a session.
 REFUSED = frozenset((".logopen", ".logappend", ".logclose", "$$><", "$$>a<", "$<", "q"))
+#: Seconds that a command may take.
+LIMIT = 60.0
 #: Dumps that are kept open, the last used ones.
 _KEPT_OPEN = 4
 #: Characters of an answer; a model's window is small, and a longer answer can be asked for in pieces.
@@ -36,12 +41,47 @@ commands on the same dump: k, t, irqlcheck, lm, pool, pte, dt, … (`commands` l
 What a dump does not hold is null or said in words; nothing is guessed."""
 
 
+class TooLongError(CommandError):
+    """A command has had its time."""
+
+
+class _TimeIsUp(BaseException):
+    """What ends it, wherever it is; nothing but `limited` takes it."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """End what this thread does in the block after some time, as Ctrl+C does. Raises TooLongError then."""
+    from ctypes import c_ulong, py_object, pythonapi
+    from threading import Timer, get_ident
+
+    thread, turn, is_over = c_ulong(get_ident()), Lock(), False
+
+    def end() -> None:
+        with turn:
+            if not is_over:
+                pythonapi.PyThreadState_SetAsyncExc(thread, py_object(_TimeIsUp))
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except _TimeIsUp:
+        raise TooLongError(f"no answer within {seconds:g} s: narrow the command (dumpkit mcp --limit)") from None
+    finally:
+        with turn:
+            is_over = True
+        timer.cancel()
+
+
 class Dumps:
     """The open dumps, by path and symbol path; the least recently used one is closed for a new one."""
 
-    def __init__(self, symbols: Optional[str], offline: bool) -> None:
+    def __init__(self, symbols: Optional[str], offline: bool, limit: float = LIMIT) -> None:
         self._symbols = symbols
         self._offline = offline
+        self._limit = limit
         self._open: OrderedDict[Tuple[str, Optional[str]], Dump] = OrderedDict()
         #: A dump's session is for one command at a time.
         self.lock = Lock()
@@ -59,13 +99,30 @@ class Dumps:
         self._open.move_to_end(key)
         return found
 
-    def ask(self, path: str, command: str, symbols: Optional[str]) -> Answer:
-        """The answer of one command. Raises DumpkitError; CommandError for a command that is refused."""
+    def ask(self, path: str, command: str, symbols: Optional[str], take: Callable[[Answer], _Taken]) -> _Taken:
+        """What `take` makes of a command's answer, all of it within the limit.
+
+        Raises DumpkitError; CommandError for a command that is refused, TooLongError for one that takes too long.
+        """
         dump = self.get(path, symbols)
         found = dump.session.commands.find(command)
         if found is not None and found.name in REFUSED:
             raise CommandError(f"{found.name} is not available here: nothing is written and no file is run")
-        return dump.run(command)
+        try:
+            with limited(self._limit):
+                return take(dump.run(command))
+        except TooLongError:
+            self.forget(dump)
+            raise
+
+    def forget(self, dump: Dump) -> None:
+        """Close a dump whose session was left in the middle of something: it is opened anew when it is asked next."""
+        self._open = OrderedDict((key, each) for key, each in self._open.items() if each is not dump)
+        dump.close()
+
+
+def _lines(answer: Answer) -> List[str]:
+    return answer.lines
 
 
 def _bounded(answer: Answer) -> Dict[str, Any]:
@@ -79,7 +136,7 @@ def _bounded(answer: Answer) -> Dict[str, Any]:
     return record
 
 
-def make_server(symbols: Optional[str] = None, offline: bool = False) -> MCPServer[Any]:
+def make_server(symbols: Optional[str] = None, offline: bool = False, limit: float = LIMIT) -> MCPServer[Any]:
     """The server with its tools. Raises CommandError where the package `mcp` is missing."""
     try:
         from mcp.server.mcpserver import MCPServer
@@ -90,21 +147,14 @@ def make_server(symbols: Optional[str] = None, offline: bool = False) -> MCPServ
         ) from error
 
     server: MCPServer[Any] = MCPServer("dumpkit", instructions=_INSTRUCTIONS, version=__version__)
-    opened = Dumps(symbols, offline)
+    opened = Dumps(symbols, offline, limit)
 
-    def ask(dump: str, command: str, symbols: Optional[str]) -> Answer:
+    def ask(dump: str, command: str, symbols: Optional[str], take: Callable[[Answer], _Taken]) -> _Taken:
         try:
-            return opened.ask(dump, command, symbols)
+            with opened.lock:
+                return opened.ask(dump, command, symbols, take)
         except DumpkitError as error:
             raise ToolError(str(error)) from error
-
-    def data_of(dump: str, command: str, symbols: Optional[str]) -> Dict[str, Any]:
-        with opened.lock:
-            answer = ask(dump, command, symbols)
-            try:
-                return _bounded(answer)
-            except DumpkitError as error:
-                raise ToolError(str(error)) from error
 
     @server.tool()
     def analyze(dump: str, symbols: Optional[str] = None) -> Dict[str, Any]:
@@ -112,20 +162,19 @@ def make_server(symbols: Optional[str] = None, offline: bool = False) -> MCPServ
 
         dump: the path of a dump file. symbols: a symbol path in WinDbg's syntax.
         """
-        return data_of(dump, "analyze -v", symbols)
+        return ask(dump, "analyze -v", symbols, _bounded)
 
     @server.tool()
     def run(dump: str, command: str, symbols: Optional[str] = None) -> Dict[str, Any]:
         """Run one WinDbg command on a dump ("k", "t ffff…", "pool ffff…", "lm", "dt nt!_EPROCESS ffff…"); its data."""
-        return data_of(dump, command, symbols)
+        return ask(dump, command, symbols, _bounded)
 
     @server.tool()
     def run_text(
         dump: str, command: str, symbols: Optional[str] = None, first_line: int = 0, lines: int = _LINES
     ) -> Dict[str, Any]:
         """Run one WinDbg command; lines of the text that WinDbg would show, from `first_line` (0) on."""
-        with opened.lock:
-            found = ask(dump, command, symbols).lines
+        found = ask(dump, command, symbols, _lines)
         start, end = max(first_line, 0), max(first_line, 0) + max(min(lines, _LINES), 1)
         return {"command": command, "lines": found[start:end], "first_line": start, "all_lines": len(found)}
 
@@ -166,5 +215,6 @@ def main(words: Sequence[str], output: Output) -> int:
     values, others = read_call("mcp", words)
     if others:
         raise CommandError(f"dumpkit mcp takes no {others[0]}: its client names the dumps", usage("mcp"))
-    make_server(values.get("symbols"), values.get("offline", False)).run("stdio")
+    limit = read_number(values, "limit", "--limit", "mcp", LIMIT)
+    make_server(values.get("symbols"), values.get("offline", False), limit).run("stdio")
     return 0

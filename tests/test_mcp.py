@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 import pytest
 from dumpkit.errors import CommandError
-from dumpkit.mcp import REFUSED, Dumps, command_list
+from dumpkit.library import Answer
+from dumpkit.mcp import REFUSED, Dumps, TooLongError, command_list, limited
 
 EXAMPLE = str(Path(__file__).resolve().parents[1] / "examples" / "fast-mutex-irql")
 
 Ask = Callable[..., Any]
+
+
+def data(answer: Answer) -> Any:
+    return answer.data
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def test_the_commands_are_listed(ask: Ask) -> None:
 @pytest.mark.parametrize("command", sorted(REFUSED))
 def test_commands_that_write_or_run_files_are_refused(command: str) -> None:
     with pytest.raises(CommandError, match="is not available here"):
-        Dumps(None, True).ask(EXAMPLE, f"{command} file", None)
+        Dumps(None, True).ask(EXAMPLE, f"{command} file", None, data)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +85,32 @@ def test_commands_within_commands_write_and_run_no_file(outer: str, inner: str, 
     script.write_text(f".logopen {file}")
     command = outer.format(inner=inner.format(file=file, script=script))
     with pytest.raises(CommandError, match="nothing is written and no file is run"):
-        Dumps(None, True).ask(EXAMPLE, command, None)
+        Dumps(None, True).ask(EXAMPLE, command, None, data)
     assert not file.exists()
 
 
 @pytest.mark.parametrize("command", ["", " ", ";", "*"])
 def test_no_command_is_one_line(command: str) -> None:
     with pytest.raises(CommandError):
-        Dumps(None, True).ask(EXAMPLE, command, None)
+        Dumps(None, True).ask(EXAMPLE, command, None, data)
+
+
+@pytest.mark.parametrize("take", [lambda answer: answer.lines, data])
+@pytest.mark.parametrize("command", [".while (1) { }", ".while (1) { .echo again }"])
+def test_a_command_without_end_is_ended_and_the_dump_opened_anew(command: str, take: Callable[[Answer], Any]) -> None:
+    dumps = Dumps(None, True, limit=0.3)
+    first = dumps.get(EXAMPLE, None)
+    with pytest.raises(TooLongError, match=r"no answer within 0\.3 s: narrow the command"):
+        dumps.ask(EXAMPLE, command, None, take)
+    assert dumps.get(EXAMPLE, None) is not first
+    assert dumps.ask(EXAMPLE, ".bugcheck", None, data)["code"] == "0xd1"
+
+
+def test_the_limit_ends_nothing_behind_its_block() -> None:
+    for _ in range(20):
+        with suppress(TooLongError), limited(0.001):
+            time.sleep(0.0009)
+    time.sleep(0.01)
 
 
 def test_help_of_an_unknown_command_is_an_error() -> None:

@@ -253,14 +253,13 @@ _OTHER_FILES: Tuple[Tuple[bytes, str], ...] = (
 _TEXT = 32
 
 
-def _words(start: bytes) -> Optional[str]:
-    """The beginning of a file as text, in one line; None for what is no ASCII, nor UTF-16 with its mark."""
+def _is_text(start: bytes) -> bool:
+    """Whether a file begins with ASCII, or with UTF-16's mark and what it stands for."""
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "ascii"
     try:
-        words = " ".join(start.decode(encoding).split())
+        return "".join(start.decode(encoding).split()).isprintable()
     except UnicodeDecodeError:
-        return None
-    return words if words.isprintable() else None
+        return False
 
 
 def _refuse(data: Buffer) -> NoReturn:
@@ -275,8 +274,7 @@ def _refuse(data: Buffer) -> NoReturn:
             raise DumpFormatError(f"Not a kernel dump that can be opened: the file is {words}")
     if start[257:262] == b"ustar":
         raise DumpFormatError("Not a kernel dump that can be opened: the file is a tar archive; unpack it first")
-    text = _words(start[:_TEXT])
-    if text is not None:
-        raise DumpFormatError(f"Not a kernel dump: the file is text that begins with '{text}'")
+    if _is_text(start[:_TEXT]):
+        raise DumpFormatError("Not a kernel dump: the file is text")
     shown = start[:8].hex(" ")
     raise DumpFormatError(f"Not a kernel dump: the file begins with {shown}, not with 'PAGEDU64'")
