@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os.path import basename
 
-from dumpkit.code import current_line
+from dumpkit.code import current_line, instruction_at
 from dumpkit.commands.analyze_facts import (
     AccessFacts,
     Analysis,
@@ -21,10 +21,12 @@ from dumpkit.commands.analyze_text import analysis_lines, description_lines
 from dumpkit.commands.contexts import exception_block, register_block
 from dumpkit.commands.stack import StackFrame, frames_with_inlined
 from dumpkit.costs import MEGABYTE, Costs, costs
-from dumpkit.errors import CommandError, DumpkitError
+from dumpkit.errors import CommandError, DumpkitError, RegisterError
 from dumpkit.kernel.bugchecks import describe
 from dumpkit.kernel.version import release_name
+from dumpkit.memory import U64_MASK
 from dumpkit.output import Hex, Line
+from dumpkit.registers import X64
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
 from dumpkit.target import Bugcheck, Target
@@ -125,7 +127,28 @@ class _Facts:
         if found is None:
             return None
         instruction = Hex(found.instruction) if found.instruction is not None else None
-        return AccessFacts(Hex(found.address), found.operation, instruction, self._analysis.region, found.source)
+        return AccessFacts(
+            Hex(found.address),
+            self._not_canonical(found.address),
+            found.operation,
+            instruction,
+            self._analysis.region,
+            found.source,
+        )
+
+    def _not_canonical(self, address: int) -> Optional[Hex]:
+        """The address that the failing instruction made of its registers, if it is one that cannot be."""
+        failing = self._analysis.failing
+        if address != U64_MASK or failing is None or self._target.architecture is not X64:
+            return None
+        for operand in instruction_at(self._target, failing.context.instruction_pointer).memory:
+            try:
+                touched = operand.address(failing.context)
+            except RegisterError:
+                continue
+            if touched >> 47 not in (0, U64_MASK >> 47):
+                return Hex(touched)
+        return None
 
     def failed_instruction(self) -> Optional[FailedInstruction]:
         """The instruction that could not be fetched, where that was the fault."""

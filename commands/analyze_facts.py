@@ -52,6 +52,9 @@ class AccessFacts(Record):
     """The memory that the fault touched."""
 
     address: Hex
+    #: What the instruction touched by its registers, where that is an address that the processor knows none of: the
+    #: fault then says ffffffffffffffff.
+    not_canonical: Optional[Hex]
     #: "Read", "Write" or "Execute"; None where nothing says it.
     operation: Optional[str]
     instruction_pointer: Optional[Hex]

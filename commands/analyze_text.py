@@ -310,6 +310,9 @@ def _remarks(result: Analysis) -> Iterator[Line]:
     number = result.culprit.frame
     if number is not None and result.frames[number].found_by == SCAN:
         yield (Span(f"Not certain: SYMBOL_NAME: a scan of the stack, which may err, found frame {number:x}", "dim"),)
+    access = result.access
+    if access is not None and access.not_canonical is not None:
+        yield f"Address: {access.not_canonical:016x} was touched: it is not canonical, no memory can be there"
     if result.message is not None:
         yield f"Message: {result.message}"
     if result.exit_status is not None:
