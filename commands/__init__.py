@@ -88,6 +88,7 @@ _MODULES: Dict[str, str] = {
     "us": "us uniquestacks",
     "ustr": "ustr",
     "vad": "vad",
+    "verifier": "verifier",
     "vertarget": "vertarget .time",
     "vm": "vm",
     "vtop": "vtop ptov",

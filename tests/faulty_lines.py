@@ -32,6 +32,7 @@ NOT_IN_EXAMPLES = frozenset(
         "teb",
         "token",  # and processes have no tokens
         "vad",  # and no VADs
+        "verifier",  # and the verifier's data has no type
     )
 )
 
@@ -117,6 +118,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     "token": ["-n", "{thread}"],
     "ustr": ["{thread}", "{driver}+38"],
     "vad": ["{process}", "7ff00000"],
+    "verifier": ["1"],
     "thread": ["{thread}", "{waiting}", "{waiting} 1f"],
     ".thread": ["{waiting}"],
     ".trap": ["{trap}"],

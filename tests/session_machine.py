@@ -23,7 +23,14 @@ PROGRAM, NTDLL, PEB32 = 0x7FF7EBEA0000, 0x7FF834650000, 0x7D500000
 COMMAND_LINE = '"C:\\bin\\a_very_long_name.exe" -s Spooler'
 VARIABLES = ("=::=::\\", "ALLUSERSPROFILE=C:\\ProgramData", "windir=C:\\Windows")
 #: The kernel's variables that only these machines have, in its data.
-_EXTRA = ("IopRootDeviceNode", "PspSystemPartition", "MmVerifierData", "ExWorkerQueue", "KeNumberNodes")
+_EXTRA = (
+    "IopRootDeviceNode",
+    "PspSystemPartition",
+    "MmVerifierData",
+    "ExWorkerQueue",
+    "KeNumberNodes",
+    "VfSuspectDriversList",
+)
 _EXTRA_RVA = 0x11F000
 #: The first build whose VADs are linked by an _RTL_BALANCED_NODE, and whose KPRCBs list connected interrupts.
 _FIRST_WITH_NODES = 9600
@@ -337,3 +344,18 @@ def add_work_queues(lab: SessionLab) -> Structure:
     outer["ExPartition"] = inner
     machine.set_global("PspSystemPartition", outer)
     return item
+
+
+def add_verifier(lab: SessionLab, level: int) -> List[Structure]:
+    """Driver Verifier with settings and counts, and two drivers that it watches, the second unloaded."""
+    machine = lab.machine
+    verifier = machine.view("_MM_DRIVER_VERIFIER_DATA", machine.address("MmVerifierData"))
+    verifier.set({"Level": level, "AcquireSpinLocks": 0x362, "AllocationsAttempted": 0x7B058, "PagedBytes": 0x950})
+    verifier["CurrentPagedPoolAllocations"] = 0x1A
+    entries = []
+    for name, unloads in (("testdrv.sys", 0), ("other.sys", 1)):
+        entry = machine.place("_VF_SUSPECT_DRIVER_ENTRY")
+        entry.set({"Loads": 1, "Unloads": unloads, "BaseName": name})
+        entries.append(entry)
+    machine.link(machine.address("VfSuspectDriversList"), [entry.at("Links") for entry in entries])
+    return entries

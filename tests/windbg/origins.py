@@ -102,6 +102,7 @@ ORIGINS: Dict[str, Origin] = {
     "exqueue": Origin(
         KDEXTS, "queues, threads, pending items, flags", missing="the exact text, which no document shows"
     ),
+    "verifier": Origin(KDEXTS, "settings, counts, drivers (1)", "names of all flags", "the logs (4, 8, 20 to 800)"),
     "sysinfo": Origin(KDEXTS, "machineid, cpuinfo, cpuspeed", missing="cpumicrocode, gbl, registers, smbios; -csv"),
     "peb": Origin(EXT, "the text", "the 32-bit block of a 32-bit program"),
     "teb": Origin(EXT, "the text"),
