@@ -7,6 +7,8 @@ process ^ ExpPoolQuotaCookie ^ address of the header since Windows 8, where the 
 
 from __future__ import annotations
 
+from struct import iter_unpack
+
 from dumpkit.errors import MemoryReadError, SymbolError
 from dumpkit.memory import U64_MASK
 from dumpkit.named_tuple import NamedTuple
@@ -16,7 +18,7 @@ from dumpkit.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Optional
+    from typing import Dict, Iterator, Optional
 
 PAGED, IN_USE, CACHE_ALIGNED, QUOTA = 1, 2, 4, 8
 #: The highest bit of a tag: the allocation may be freed only with its tag.
@@ -96,6 +98,13 @@ class PoolHeaders:
             fields["PoolTag"].of(data, at),
             fields["ProcessBilled"].of(data, at),
         )
+
+    def tags(self, data: bytes, at: int) -> Iterator[int]:
+        """The tags of the headers that stand behind each other in `data[at:]`, read without anything else of them."""
+        tag = self._fields["PoolTag"]
+        whole = (len(data) - at) // self.unit * self.unit
+        every = iter_unpack(f"<{tag.offset}xI{self.unit - tag.offset - tag.size}x", data[at : at + whole])
+        return (number for (number,) in every)
 
     def process(self, header: PoolHeader) -> Optional[int]:
         """The address of the EPROCESS whose quota was charged for a block, or None where none was or none is told."""

@@ -17,9 +17,11 @@ from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterator, List, Optional, Tuple
+    from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 NONPAGED_ONLY, PAGED_ONLY, SPECIAL_ONLY = 0, 1, 2
+#: Numbers that a search keeps in mind.
+_MOST_NUMBERS = 1 << 20
 _REGIONS = {NONPAGED_ONLY: "Nonpaged pool", PAGED_ONLY: "Paged pool", SPECIAL_ONLY: "Special pool"}
 _AT_ONCE = 1 << 20
 _KERNEL_SPACE = 0xFFFF_8000_0000_0000
@@ -180,14 +182,23 @@ class TagSearch:
         """Readable memory that looks like a POOL_HEADER of the tag; images are left out."""
         target, headers = self.pools.target, self.pools.headers
         ranges = self.ranges() or [(_KERNEL_SPACE, _END_OF_SPACE)]
+        # Most of memory is no header, and many numbers in it recur.
+        fitting: Dict[int, bool] = {}
         for start, end in ranges:
             for place, data in self._memory.extents(start, end - start):
                 first = -place % headers.unit
-                for at in range(first, len(data) - headers.unit + 1, headers.unit):
+                for number, tag in enumerate(headers.tags(data, first)):
+                    is_fitting = fitting.get(tag)
+                    if is_fitting is None:
+                        if len(fitting) == _MOST_NUMBERS:
+                            fitting.clear()
+                        is_fitting = fitting[tag] = self._fits(tag)
+                    if not is_fitting:
+                        continue
+                    at = first + number * headers.unit
                     header = headers.parse(data, at, place + at)
                     if (
-                        self._fits(header.tag)
-                        and headers.plausible(header)
+                        headers.plausible(header)
                         and bool(header.pool_type & PAGED) == (self.pool_type == PAGED_ONLY)
                         and target.module_at(place + at) is None
                     ):
