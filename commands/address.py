@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dumpkit.errors import DumpkitError, SymbolError
 from dumpkit.kernel.system_va import UNKNOWN, SystemVaRegion, region_of, system_va_types
+from dumpkit.kernel.ticks import KI_USER_SHARED_DATA
 from dumpkit.memory import U64_MASK
 from dumpkit.numbers import quoted
 from dumpkit.output import Hex, Line, Span
@@ -16,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, Optional, Tuple
 
-#: KUSER_SHARED_DATA (ntddk.h) is one page here on every x64 and ARM64 Windows.
-_SHARED_PAGE = 0xFFFF_F780_0000_0000
 _PAGE = 0x1000
 #: Types of regions in which stacks may lie.
 _STACK_TYPES = (None, "Unused", "KernelStacks", "SystemPtes", "SystemPtesLarge")
@@ -153,8 +152,10 @@ def use_of(target: Target, address: int) -> AddressUse:
             module.image_path,
             evidence=("the list of loaded modules", region.evidence),
         )
-    if address & -_PAGE == _SHARED_PAGE:
-        return AddressUse(Hex(address), "SharedPage", Hex(_SHARED_PAGE), Hex(_SHARED_PAGE + _PAGE), region.type)
+    if address & -_PAGE == KI_USER_SHARED_DATA:
+        return AddressUse(
+            Hex(address), "SharedPage", Hex(KI_USER_SHARED_DATA), Hex(KI_USER_SHARED_DATA + _PAGE), region.type
+        )
     if region.is_pool or region.type is None:
         found = _pool(target, address, region)
         if found is not None:

@@ -7,7 +7,7 @@ from dumpkit.commands.thread_times import UNKNOWN, ThreadTimes, number_text, thr
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
-from dumpkit.kernel.thread import Thread
+from dumpkit.kernel.thread import IMPERSONATION_LEVELS, Thread
 from dumpkit.kernel.wait import MUTANT, SEMAPHORE, DispatcherObject, wait_blocks
 from dumpkit.kernel.whole_stack import whole_stack
 from dumpkit.numbers import padded, pointer
@@ -23,8 +23,6 @@ TIMES, WAITS, THREADS, PLAIN_STACK, USE_PROCESS = 0x1, 0x2, 0x4, 0x8, 0x10
 
 #: What kdexts' transcripts call objects; of the rest it is the extension-neutral name.
 _KDEXTS_KINDS = {"Process": "ProcessObject", "Queue": "QueueObject", "PriQueue": "PriQueueObject"}
-
-_IMPERSONATION_LEVELS = ("Anonymous", "Identification", "Impersonation", "Delegation")
 
 
 class WaitObject(Record):
@@ -258,7 +256,7 @@ def _impersonation(thread: Thread) -> Optional[str]:
     if not record.get("ActiveImpersonationInfo", 0):
         return None
     data = int(record.member("ClientSecurity.ImpersonationToken"))
-    level = _IMPERSONATION_LEVELS[data & 3]
+    level = IMPERSONATION_LEVELS[data & 3]
     return f"{data & ~7:016x} (Level {level})"
 
 

@@ -5,7 +5,7 @@ Format: the example of the !timer page in Microsoft's debugger documentation, an
 
 from __future__ import annotations
 
-from dumpkit.clock import Zone, from_filetime
+from dumpkit.clock import YEAR_10000, Zone, from_filetime
 from dumpkit.errors import CommandError, DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.timer import KINDS, Clock, TimerTable, clock, timer_tables
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from typing import Iterator, List, Optional, Tuple, Union
 
 _HEADING = "List Timer             Interrupt Low/High Fire Time                  DPC/thread"
-#: FILETIMEs from here on have years of five digits.
-_LAST_TIME = 0x2BCA2875F4374000
 
 
 class TimerData(Record):
@@ -109,7 +107,7 @@ def _halves(value: int) -> str:
 
 
 def _moment(filetime: Optional[int], zone: Zone) -> str:
-    if filetime is None or not 0 <= filetime < _LAST_TIME:
+    if filetime is None or not 0 <= filetime < YEAR_10000:
         return "[          ?            ]"
     when = from_filetime(filetime, zone)
     clock = f"{when.hour:02d}:{when.minute:02d}:{when.second:02d}.{when.millisecond:03d}"

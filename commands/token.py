@@ -9,7 +9,7 @@ from dumpkit.errors import DumpkitError
 from dumpkit.gaps import Gaps
 from dumpkit.kernel.process import Process
 from dumpkit.kernel.security_identifier import sid_name, sid_text
-from dumpkit.kernel.thread import Thread
+from dumpkit.kernel.thread import IMPERSONATION_LEVELS, Thread
 from dumpkit.kernel.token import Token, TokenGroup, impersonation_token, process_token
 from dumpkit.output import Hex, Line, Span
 from dumpkit.record import Record
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Iterator, List, Optional, Sequence, Tuple
 
 _UNKNOWN = "????"
-_LEVELS = ("Anonymous", "Identification", "Impersonation", "Delegation")
 _TYPES = {1: "Primary", 2: "Impersonation"}
 
 
@@ -214,7 +213,7 @@ class _TokenReader:
             primary,
             tuple(PrivilegeData(*each) for each in read(f"the privileges of {what}", lambda: token.privileges, ())),
             self._luid("AuthenticationId"),
-            _LEVELS[level] if level is not None and 0 <= level < len(_LEVELS) else None,
+            IMPERSONATION_LEVELS[level] if level is not None and 0 <= level < len(IMPERSONATION_LEVELS) else None,
             _TYPES.get(kind) if kind is not None else None,
             None if source is None else source.rstrip(),
             self._hex("TokenFlags"),

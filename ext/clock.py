@@ -16,7 +16,9 @@ _EPOCH = 116_444_736_000_000_000
 _UNITS = 10_000_000
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: The first FILETIME of the year 10000, 100 ns units since 1601.
+YEAR_10000 = 0x2BCA_2875_F437_4000
 
 
 class Zone(NamedTuple):
@@ -73,7 +75,7 @@ class Moment(NamedTuple):
     def text(self, thousandths: str) -> str:
         """As `str`, with something behind the seconds."""
         clock = f"{self.hour:02d}:{self.minute:02d}:{self.second:02d}{thousandths}"
-        return f"{_DAYS[self.weekday]} {_MONTHS[self.month - 1]} {self.day:2d} {clock} {self.year}"
+        return f"{_DAYS[self.weekday]} {MONTHS[self.month - 1]} {self.day:2d} {clock} {self.year}"
 
 
 def moment(seconds: int, zone: Zone, millisecond: int = 0) -> Moment:

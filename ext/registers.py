@@ -137,6 +137,9 @@ def _arm64_parts() -> Dict[str, Tuple[str, int, int]]:
 
 PARTS = {"x64": _x64_parts(), "ARM64": _arm64_parts()}
 
+#: What the x64 calling convention lets a callee change.
+VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")
+
 
 class Context:
     """The registers of one processor or thread at one moment.

@@ -129,7 +129,8 @@ def columns(raw: bytes, mnemonic: str, operands: str) -> str:
     return f"{text:<{column}} {operands}"
 
 
-_LEGACY_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
+#: Legacy prefixes (Intel SDM volume 2, 2.1.1).
+LEGACY_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 
 
 class Encoding:
@@ -139,7 +140,7 @@ class Encoding:
 
     def __init__(self, raw: bytes) -> None:
         start, last = 0, len(raw) - 1
-        while start < last and raw[start] in _LEGACY_PREFIXES:
+        while start < last and raw[start] in LEGACY_PREFIXES:
             start += 1
         #: Legacy prefixes: segment, size, lock and repetition.
         self.prefixes = raw[:start]

@@ -9,6 +9,7 @@ is known, decoding from there is right by construction.
 from __future__ import annotations
 
 from dumpkit.disassembly.instruction import Instruction, SymbolNames
+from dumpkit.disassembly.masm import LEGACY_PREFIXES
 from dumpkit.memory import AddressSpace
 
 TYPE_CHECKING = False
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 _BYTES_PER_INSTRUCTION = 16
 #: A function start farther away than this is not decoded from.
 _FARTHEST_START = 0x40000
-
-_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 
 
 def previous_instructions(
@@ -116,8 +115,8 @@ def _is_plausible(code: bytes) -> bool:
     if first == 0xF1:
         return False
     at = 0
-    while at < len(code) - 1 and code[at] in _PREFIXES:
+    while at < len(code) - 1 and code[at] in LEGACY_PREFIXES:
         at += 1
     if code[at] & 0xF0 != 0x40 or at + 1 >= len(code):
         return True
-    return code[at + 1] & 0xF0 != 0x40 and code[at + 1] not in _PREFIXES
+    return code[at + 1] & 0xF0 != 0x40 and code[at + 1] not in LEGACY_PREFIXES

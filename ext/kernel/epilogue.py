@@ -12,14 +12,12 @@ from __future__ import annotations
 from dumpkit.disassembly.capstone_library import Decoded, Decoder
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.registers import PARTS
+from dumpkit.registers import PARTS, VOLATILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, List, Optional, Set, Tuple
 
-#: What the x64 calling convention lets a callee change.
-VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")
 _REGISTERS = frozenset("rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15".split())
 #: A register or a part of one -> the whole.
 _WHOLE = {name: part[0] for name, part in PARTS["x64"].items()}

@@ -7,7 +7,7 @@ from dumpkit.kernel.irql import HIGH_LEVEL
 from dumpkit.kernel.irql_effects import Raise, Restore
 from dumpkit.kernel.irql_level import ENTRY, UNKNOWN, Change, Level
 from dumpkit.named_tuple import NamedTuple
-from dumpkit.registers import PARTS
+from dumpkit.registers import PARTS, VOLATILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeAlias
 
-#: What the x64 calling convention lets a callee change.
-VOLATILE = ("rax", "rcx", "rdx", "r8", "r9", "r10", "r11")
 #: A register or a part of one -> the whole.
 WHOLE: Dict[str, str] = {name: part[0] for name, part in PARTS["x64"].items()}
 WHOLE.update((name, name) for name in "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 cr8".split())
@@ -83,23 +81,29 @@ class State:
         return self.irql, self.by, self.held
 
     def copy(self) -> State:
-        other = State()
+        other = State.__new__(State)
         other.irql, other.by, other.held = self.irql, self.by, self.held
-        other.registers, other.cells = dict(self.registers), dict(self.cells)
-        other.compared, other.is_assumed = self.compared, self.is_assumed
-        other.believed = self.believed
+        other.registers, other.cells = self.registers.copy(), self.cells.copy()
+        other.compared, other.is_assumed, other.believed = self.compared, self.is_assumed, self.believed
         return other
 
     def merge(self, other: State) -> bool:
         """Keep only what another state of the same key knows too; whether anything was lost."""
-        before = len(self.registers), len(self.cells), self.is_assumed, self.believed, self.compared
-        self.registers = {name: value for name, value in self.registers.items() if other.registers.get(name) == value}
-        self.cells = {text: value for text, value in self.cells.items() if other.cells.get(text) == value}
+        was = self.is_assumed, self.believed, self.compared
         self.is_assumed = self.is_assumed or other.is_assumed
         self.believed = self.believed or other.believed
         if self.compared != other.compared:
             self.compared = None
-        return before != (len(self.registers), len(self.cells), self.is_assumed, self.believed, self.compared)
+        changed = was != (self.is_assumed, self.believed, self.compared)
+        if self.registers != other.registers:
+            shared = {name: value for name, value in self.registers.items() if other.registers.get(name) == value}
+            changed = changed or len(shared) != len(self.registers)
+            self.registers = shared
+        if self.cells != other.cells:
+            kept = {text: value for text, value in self.cells.items() if other.cells.get(text) == value}
+            changed = changed or len(kept) != len(self.cells)
+            self.cells = kept
+        return changed
 
     # Registers and cells
 

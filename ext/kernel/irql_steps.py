@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Optional
 
-_BRACKETS = re.compile(r"\[([^]]+)\]")
+BRACKETS = re.compile(r"\[([^]]+)\]")
 _RIP = re.compile(r"rip ([+-]) (0x[0-9a-f]+|\d+)$")
 _BASE_AND_NUMBER = re.compile(r"(\w+)(?: ([+-]) (0x[0-9a-f]+|\d+))?$")
 _NUMBER = re.compile(r"-?(0x[0-9a-f]+|\d+)$")
@@ -75,7 +75,7 @@ class Steps:
         if whole is not None:
             state.set(whole, None)
         elif state.cells:
-            match = _BRACKETS.search(target)
+            match = BRACKETS.search(target)
             if match is not None:
                 state.cells.pop(_cell(state, match.group(1)), None)
 
@@ -88,7 +88,7 @@ class Steps:
             return state.registers.get(whole)
         if _NUMBER.match(source):
             return exactly(int(source, 0) & U64_MASK)
-        match = _BRACKETS.search(source)
+        match = BRACKETS.search(source)
         if match is None:
             return None
         inner = match.group(1)
@@ -119,13 +119,13 @@ class Steps:
         elif whole is not None:
             state.set(whole, value)
         else:
-            match = _BRACKETS.search(target)
+            match = BRACKETS.search(target)
             if match is not None:
                 state.keep(_cell(state, match.group(1)), value)
 
     def _load_address(self, state: State, end: int, target: str, source: str) -> None:
         whole = WHOLE.get(target, "")
-        match = _BRACKETS.search(source)
+        match = BRACKETS.search(source)
         inner = match.group(1) if match is not None else ""
         value: Optional[Value] = Place(inner)
         relative = _RIP.match(inner)
@@ -180,7 +180,7 @@ class Steps:
         if left in _BYTES:
             level = state.level_in(WHOLE[left])
         elif left.startswith("byte"):
-            match = _BRACKETS.search(left)
+            match = BRACKETS.search(left)
             level = state.cells.get(match.group(1)) if match is not None else None
         state.compared = None
         if not isinstance(level, Level) or level.is_relative or level.low > HIGH_LEVEL:

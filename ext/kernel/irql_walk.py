@@ -10,7 +10,7 @@ from dumpkit.kernel.irql_effects import CALLBACKS, NO_RETURN, RAISES, RESTORES
 from dumpkit.kernel.irql_flow import Call, Exit, Flow
 from dumpkit.kernel.irql_level import UNKNOWN, Change, Level
 from dumpkit.kernel.irql_state import Held, State
-from dumpkit.kernel.irql_steps import decide
+from dumpkit.kernel.irql_steps import BRACKETS, decide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _TABLE_ENTRY = re.compile(r"dword ptr \[\w+ \+ \w+\*4 \+ (0x[0-9a-f]+)\]")
 #: movsxd r64,dword ptr [table+index*4]: a table of distances from itself, whose address a lea loaded.
 _OWN_ENTRY = re.compile(r"dword ptr \[(\w+) \+ \w+\*4\]")
 _ADDRESS = re.compile(r"(\w+), \[rip ([+-]) (0x[0-9a-f]+|\d+)\]")
-_BRACKETS = re.compile(r"\[([^]]+)\]")
 _CURRENT = ("KeGetCurrentIrql",)
 _REGISTERS = frozenset("rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split())
 
@@ -201,7 +200,7 @@ class Walk:
             value = state.registers.get(operands)
             return value if isinstance(value, Routine) else None
         if "[rip " not in operands:
-            match = _BRACKETS.search(operands)
+            match = BRACKETS.search(operands)
             if match is None:
                 return None
             kept = state.cells.get(match.group(1))

@@ -26,6 +26,8 @@ THREAD_OBJECT = 6
 #: ReactOS documents it (sdk/include/ndk/amd64/ketypes.h), (size, offset of the frame pointer, of the return address).
 _X64_SWITCH_FRAME = (0x40, 0x30, 0x38)
 
+#: SECURITY_IMPERSONATION_LEVEL of winnt.h.
+IMPERSONATION_LEVELS = ("Anonymous", "Identification", "Impersonation", "Delegation")
 #: _KTHREAD_STATE and _KWAIT_REASON in the kernel's symbols (and KWAIT_REASON in wdm.h), for dumps without these.
 _STATES = (
     "Initialized Ready Running Standby Terminated Waiting Transition DeferredReady GateWaitObsolete"

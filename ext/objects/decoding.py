@@ -17,8 +17,8 @@ _INTEGERS = {
     for size, letter in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))
     for signed in (True, False)
 }
-_FLOATS = {4: Struct("<f"), 8: Struct("<d")}
-_SIGNED_KINDS = frozenset(("int", "char", "hresult"))
+FLOATS = {4: Struct("<f"), 8: Struct("<d")}
+SIGNED_KINDS = frozenset(("int", "char", "hresult"))
 
 # Gives the number at an offset of some bytes; raises struct.error where they are too few.
 Decoder: TypeAlias = "Callable[[bytes, int], Any]"
@@ -71,7 +71,7 @@ def decoder(type: Type) -> Optional[Decoder]:
 
 
 def _unpack(size: int, kind: str) -> Optional[Callable[[bytes, int], Tuple[Any, ...]]]:
-    layout = _FLOATS.get(size) if kind == "float" else _INTEGERS.get((size, kind in _SIGNED_KINDS))
+    layout = FLOATS.get(size) if kind == "float" else _INTEGERS.get((size, kind in SIGNED_KINDS))
     return None if layout is None else layout.unpack_from
 
 

@@ -5,6 +5,7 @@ Layout: transcripts of mex 3.0 in github.com/DebugPrivilege/InsightEngineering.
 
 from __future__ import annotations
 
+from dumpkit.clock import YEAR_10000
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.types import BaseType, BitfieldType, PointerType, RecordType, Type
 from dumpkit.typetext.dump import TypeDump, TypeText
@@ -22,8 +23,6 @@ NAME_WIDTH = 20
 RULE = "=" * 82
 #: Behind a pointer to nobody knows what: the commands that mex offers for it.
 UNKNOWN_POINTER = "    [ !ndao dps dc !handle ln ? ]"
-#: FILETIMEs from the year 10000 on are numbers to mex.
-_LAST_TIME = 0x2BCA2875F4374000
 
 #: Says what a pointer leads to: (address, type pointed to) -> "  PoolTag: Ntff", " (System)", or None.
 Remark: TypeAlias = "Callable[[int, Type], Optional[str]]"
@@ -129,7 +128,7 @@ def _quad_remark(name: str, value: Value) -> str:
     number = _member(value, "QuadPart")
     if number is None:
         return ""
-    if name.endswith("Time") and 0 <= number < _LAST_TIME:
+    if name.endswith("Time") and 0 <= number < YEAR_10000:
         from dumpkit.clock import Zone, from_filetime
 
         when = from_filetime(number, Zone())

@@ -7,12 +7,11 @@ read: a value says that it is missing. Everything is decoded when it is asked fo
 
 from __future__ import annotations
 
-from struct import Struct
-
 from dumpkit.errors import SymbolError
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.numbers import quoted
+from dumpkit.objects.decoding import FLOATS, SIGNED_KINDS
 from dumpkit.symbols.types import (
     ArrayType,
     BaseType,
@@ -37,8 +36,6 @@ NARROW_LIMIT = 4096
 #: Blocks this large are read at once when a record is shown.
 BLOCK_LIMIT = 0x10000
 
-_FLOATS = {4: Struct("<f"), 8: Struct("<d")}
-_SIGNED_KINDS = frozenset(("int", "char", "hresult"))
 _STRING_KINDS = frozenset(("char", "uchar", "wchar"))
 
 
@@ -103,9 +100,9 @@ class Value:
             return None
         if isinstance(type, BaseType):
             if type.kind == "float":
-                layout = _FLOATS.get(type.size)
+                layout = FLOATS.get(type.size)
                 return None if layout is None else float(layout.unpack(data)[0])
-            return int.from_bytes(data, "little", signed=type.kind in _SIGNED_KINDS)
+            return int.from_bytes(data, "little", signed=type.kind in SIGNED_KINDS)
         number = int.from_bytes(data, "little", signed=isinstance(type, EnumType) and type.signed)
         if isinstance(type, BitfieldType):
             return number >> type.position & (1 << type.length) - 1

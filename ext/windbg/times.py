@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from struct import unpack_from
 
-from dumpkit.clock import filetime
+from dumpkit.clock import MONTHS, filetime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeAlias
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 #: "Debug session time: Mon Dec  4 14:55:45.455 2023 (UTC - 8:00)"
 _SESSION = re.compile(
@@ -30,11 +29,11 @@ _UPTIME = re.compile(r"^System Uptime: (\d+) days (\d+):(\d\d):(\d\d)\.(\d\d\d)"
 def session_filetime(text: str) -> Optional[int]:
     """The FILETIME (UTC) of the session's time in a text, to the millisecond; None where it has none."""
     match = _SESSION.search(text)
-    if match is None or match.group(1) not in _MONTHS:
+    if match is None or match.group(1) not in MONTHS:
         return None
     day, hour, minute, second, millisecond, year = (int(match.group(number)) for number in range(2, 8))
     east = (int(match.group(9)) * 60 + int(match.group(10))) * (-1 if match.group(8) == "-" else 1)
-    month = _MONTHS.index(match.group(1)) + 1
+    month = MONTHS.index(match.group(1)) + 1
     return filetime(year, month, day, hour, minute - east, second, millisecond)
 
 
