@@ -25,7 +25,7 @@ from dumpkit.errors import CommandError, DumpkitError, RegisterError
 from dumpkit.kernel.bugchecks import describe
 from dumpkit.kernel.version import release_name
 from dumpkit.memory import U64_MASK
-from dumpkit.output import Hex, Line
+from dumpkit.output import Hex, Line, hex_or_none
 from dumpkit.registers import X64
 from dumpkit.registry import Text, command
 from dumpkit.session import Session
@@ -174,10 +174,10 @@ class _Facts:
         source = self._source(found.address) if found.address is not None else None
         return CulpritFacts(
             found.symbol,
-            _hex(found.offset),
+            hex_or_none(found.offset),
             found.module,
             found.image,
-            _hex(found.base),
+            hex_or_none(found.base),
             self._numbers[found.frame] if found.frame is not None else None,
             source[0] if source is not None else None,
             source[1] if source is not None else None,
@@ -193,10 +193,6 @@ class _Facts:
         return (line.file, line.line) if line is not None else None
 
 
-def _hex(value: Optional[int]) -> Optional[Hex]:
-    return Hex(value) if value is not None else None
-
-
 def _request_facts(found: Optional[RequestSubject]) -> Optional[RequestSubjectFacts]:
     if found is None:
         return None
@@ -207,7 +203,7 @@ def _request_facts(found: Optional[RequestSubject]) -> Optional[RequestSubjectFa
 def _thread_facts(found: Optional[ThreadSubject]) -> Optional[ThreadSubjectFacts]:
     if found is None:
         return None
-    address, start = Hex(found.address), _hex(found.start)
+    address, start = Hex(found.address), hex_or_none(found.start)
     return ThreadSubjectFacts(address, found.process, found.state, found.wait_reason, start, found.start_symbol)
 
 
@@ -299,32 +295,32 @@ def crash_result(session: Session, verbose: bool, forced: bool = False) -> Analy
         description=description(bugcheck.code, bugcheck.parameters),
         file=basename(target.name.replace("\\", "/")),
         virtual_machine=analysis.virtual_machine,
-        dump_attributes=_hex(analysis.dump_attributes),
+        dump_attributes=hex_or_none(analysis.dump_attributes),
         access=facts.access(),
         failed_instruction=facts.failed_instruction(),
         pool_address=(pool.label, Hex(pool.address), pool.region) if pool is not None else None,
         allocation=analysis.allocation,
         allocation_before=analysis.allocation_before,
-        exception_address=_hex(exception[0]) if exception is not None else None,
+        exception_address=hex_or_none(exception[0]) if exception is not None else None,
         exception=exception_block(target, exception[1]) if exception is not None else None,
         failing_context=facts.failing(),
-        exhausted_stack=_hex(analysis.exhausted_stack),
+        exhausted_stack=hex_or_none(analysis.exhausted_stack),
         black_boxes=tuple(BlackBoxFacts(box.name, box.command, box.size) for box in analysis.black_boxes),
         process=analysis.process,
-        subject=_hex(analysis.subject.address) if analysis.subject is not None else None,
+        subject=hex_or_none(analysis.subject.address) if analysis.subject is not None else None,
         subject_name=analysis.subject.name if analysis.subject is not None else None,
-        exit_status=_hex(analysis.subject.exit_status) if analysis.subject is not None else None,
+        exit_status=hex_or_none(analysis.subject.exit_status) if analysis.subject is not None else None,
         exit_status_text=_status_text(analysis.subject.exit_status) if analysis.subject is not None else None,
         ended_by=analysis.subject.ended_by if analysis.subject is not None else None,
-        device=_hex(analysis.device),
-        driver=_hex(analysis.driver),
+        device=hex_or_none(analysis.device),
+        driver=hex_or_none(analysis.driver),
         request=_request_facts(analysis.request),
         thread=_thread_facts(analysis.thread),
         message=analysis.message,
         hardware=analysis.hardware,
         watchdog=analysis.watchdog,
         plug_and_play=analysis.plug_and_play,
-        status=_hex(analysis.status),
+        status=hex_or_none(analysis.status),
         status_text=_status_text(analysis.status),
         frames=facts.frames,
         stack_command=_stack_command(analysis.failing),
