@@ -8,12 +8,14 @@ from dumpkit.kernel.ready_queues import ScheduledThreads, ready_threads, running
 from dumpkit.kernel.thread import Thread
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
-from dumpkit.registry import command
+from dumpkit.registry import Switch, command
 from dumpkit.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Tuple
+    from typing import Iterator, Tuple, Union
+
+    from dumpkit.commands.processor_summary import ProcessorSummary
 
 _RUNNING = "Process|PID|Thread|Id|Pri|Base Pri|Next CPU|CSwitches|User|Kernel|State|Time|Reason".split("|")
 _QUEUED = (
@@ -35,7 +37,12 @@ def _table(found: ScheduledThreads) -> ThreadTable:
     return ThreadTable(rows, (*found.problems, *gaps.lines()))
 
 
-def running_lines(result: ThreadTable) -> Iterator[Line]:
+def running_lines(result: Union[ThreadTable, ProcessorSummary]) -> Iterator[Line]:
+    if not isinstance(result, ThreadTable):
+        from dumpkit.commands.processor_summary import summary_lines
+
+        yield from summary_lines(result)
+        return
     yield from thread_table(result.threads, _RUNNING)
     yield ""
     yield (f"Count: {len(result.threads)} | ", Span("Show Unique Stacks", None, "us -cpu"))
@@ -60,12 +67,31 @@ def _queue_lines(result: ThreadTable, none: str) -> Iterator[Line]:
     yield from problem_lines(result.problems)
 
 
-@command("running", category="Kernel", summary="The thread that each processor ran", render=running_lines)
-def running(session: Session) -> ThreadTable:
+@command(
+    "running",
+    category="Kernel",
+    summary="The thread that each processor ran",
+    arguments=(
+        Switch("idle", ("-i",), "as kdexts shows processors, idle ones too"),
+        Switch("stacks", ("-t",), "as kdexts shows processors, with stacks"),
+        Switch("both", ("-it", "-ti"), "both"),
+    ),
+    render=running_lines,
+)
+def running(
+    session: Session, idle: bool = False, stacks: bool = False, both: bool = False
+) -> Union[ThreadTable, ProcessorSummary]:
     """Shows the thread that each processor ran, in the order of the processors, idle ones included.
 
     Time is how long the thread has run. us -cpu shows the stacks of these threads.
+
+    -i and -t show processors as kdexts' !running does: their KPRCBs, current, next and idle threads with priorities,
+    queued spin locks (O owned, W waited for), with -t the stacks; without -i only processors that do not idle.
     """
+    if idle or stacks or both:
+        from dumpkit.commands.processor_summary import processor_summary
+
+        return processor_summary(session.dump, idle or both, stacks or both)
     table = _table(running_threads(session.dump))
     return ThreadTable(tuple(_as_running(session, row) for row in table.threads), table.problems)
 

@@ -111,6 +111,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     ".process": ["{process}", "/p {process}"],
     "pte": ["{stack}", "{process}"],
     "strings": ["-m {module}"],
+    "running": ["-it"],
     "stacks": ["1", "2 nt"],
     "sysinfo": ["machineid", "cpuinfo", "cpuspeed"],
     "t": ["{thread}", "-a {thread}", "-c {thread}", "-i {thread}", "{waiting}", "-a {waiting}"],

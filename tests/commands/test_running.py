@@ -8,6 +8,7 @@ import pytest
 from dumpkit.output import data, dml
 
 from tests.forge.processor import Processor
+from tests.forge.structure import Structure
 from tests.forge.thread import ready
 from tests.forged_session import drop_page, session_for
 from tests.kernel.thread_machines import Lab
@@ -134,3 +135,52 @@ def test_a_triage_dump_shows_its_thread_and_says_what_is_missing() -> None:
     lines = run_lines(session_of("triage_x64"), "running")
     assert any(line.startswith("Count: ") for line in lines)
     assert any("processor" in line or "has no symbols" in line for line in lines)
+
+
+# --- As kdexts shows processors ---------------------------------------------------------------------------------
+
+
+def test_processors_are_shown_with_their_threads_and_spin_locks(tmp_path: Path) -> None:
+    made = make(19041)
+    first = processor_of(made, 0)
+    lock = made.machine.allocate(16)
+    made.machine.view("_KSPIN_LOCK_QUEUE", first.at("LockQueue[1]"))["Lock"] = lock | 2
+    session = session_for(made.machine, made.symbols(), tmp_path)
+    lines = run_lines(session, "!running -i")
+    runner, standby = made.threads["runner"], made.threads["standby"]
+    idle = [processor_of(made, number)["IdleThread"] for number in range(2)]
+    prcbs = [session.dump.prcb_address(number) for number in range(2)]
+    assert lines == [
+        "",
+        "System Processors:  (0000000000000003)",
+        "  Idle Processors:  (0000000000000002)",
+        "",
+        "       Prcbs             Current         (pri) Next            (pri) Idle",
+        f"  0    {prcbs[0]:016x}  {runner.address:016x} ( 8) {'':16}      {idle[0]:016x}  .O..............",
+        f"  1    {prcbs[1]:016x}  {idle[1]:016x} ( 0) {standby.address:016x} ( 8) {idle[1]:016x}  ................",
+    ]
+    assert run_lines(session, "running -t")[5].startswith("  0    ")
+
+
+def processor_of(made: Made, number: int) -> Structure:
+    """The KPRCB of a processor."""
+    block = made.machine.u64(made.machine.address("KiProcessorBlock") + 8 * number)
+    return made.machine.view("_KPRCB", block)
+
+
+def test_stacks_are_shown_behind_each_processor(at: Lab) -> None:
+    lines = run_lines(at.session, "!running -it")
+    heads = [index for index, line in enumerate(lines) if line.startswith(" # Child-SP")]
+    assert len(heads) == 2
+    assert lines[heads[0] + 1].startswith("00 ")
+    assert lines[heads[0] + 1].endswith("nt!KeBugCheckEx")
+    assert lines[heads[1] + 1].endswith("nt!PoIdle+0x3c0")
+    assert [each["number"] for each in data(run(at.session, "running -t"))["processors"]] == [0]
+
+
+def test_a_processor_that_is_missing_leaves_the_others_in_the_summary(tmp_path: Path) -> None:
+    made = make(19041)
+    drop_page(made.machine, processor_of(made, 1).at("CurrentThread"))
+    lines = run_lines(session_for(made.machine, made.symbols(), tmp_path), "running -it")
+    assert "System Processors:  (0000000000000001)" in lines
+    assert lines[-1].startswith("processor 1: ")

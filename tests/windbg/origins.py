@@ -69,7 +69,7 @@ ORIGINS: Dict[str, Origin] = {
     "ptov": Origin(KDEXTS, "the text"),
     "vtop": Origin(KDEXTS, "DirBase and address", "prototype entries followed; ARM64"),
     "ready": Origin(KDEXTS, "the threads and their priorities", "shared and deferred queues"),
-    "running": Origin(MEX, "the text", missing="-i, -t of kdexts' !running: see us -cpu"),
+    "running": Origin(MEX, "the text", "-i, -t: the text of kdexts' !running"),
     "Standby": Origin(MEX, "the text"),
     "trep": Origin(MEX, "the text"),
     "lt": Origin(MEX, "the options, the text, the links"),
