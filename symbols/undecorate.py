@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-#: What WinDbg calls a string constant.
-STRING_LITERAL = "`string'"
 _LONGEST = 4096
 
 
@@ -49,6 +47,8 @@ def undecorate(linkage: str) -> Optional[str]:
 def _literal(linkage: str) -> str:
     """??_C@, then `_`, 0 or 1 for narrow or wide, the length (a digit, or letters and an `@`), a checksum with its
     `@`, the first characters with theirs; and the section that the constant was put in, where that is no usual one."""
+    from dumpkit.symbols.undecorate_names import STRING_LITERAL
+
     parts = linkage.split("@")
     place = 3 if parts[1][2:3].isdigit() else 4
     return f" ?? ::{parts[place]}::{STRING_LITERAL}" if len(parts) > place + 1 else STRING_LITERAL

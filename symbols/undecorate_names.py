@@ -5,12 +5,14 @@ Grammar: the decoration that Clang writes (MicrosoftMangle.cpp) and what is publ
 
 from __future__ import annotations
 
-from dumpkit.symbols.undecorate import STRING_LITERAL
 from dumpkit.symbols.undecorate_types import Malformed, TypeParser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
+
+#: What WinDbg calls a string constant.
+STRING_LITERAL = "`string'"
 
 _OPERATORS = {
     "2": "operator new", "3": "operator delete", "4": "operator=", "5": "operator>>", "6": "operator<<",

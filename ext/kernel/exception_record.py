@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 #: EXCEPTION_RECORD64 (winnt.h): code, flags, next record, address, number of parameters, padding, 15 parameters.
 _LAYOUT = Struct("<IIQQII15Q")
-#: EXCEPTION_MAXIMUM_PARAMETERS (winnt.h).
-MOST_PARAMETERS = 15
 
 ACCESS_VIOLATION = 0xC0000005
 IN_PAGE_ERROR = 0xC0000006

@@ -62,7 +62,6 @@ class Way(NamedTuple):
 UNKNOWN = Level(PASSIVE_LEVEL, HIGH_LEVEL)
 #: What it was at the function's start.
 ENTRY = Level(PASSIVE_LEVEL, HIGH_LEVEL, True)
-PASSIVE = Level(PASSIVE_LEVEL, PASSIVE_LEVEL)
 APC = Level(APC_LEVEL, APC_LEVEL)
 DISPATCH = Level(DISPATCH_LEVEL, DISPATCH_LEVEL)
 #: Devices' interrupts come above DISPATCH_LEVEL and below the clock's.

@@ -43,6 +43,7 @@ class _Completer(Completer):
             with self.busy:
                 found = self._completion.candidates(line)
         except Exception:
+            # A defect in what completes a line must not cost the line.
             if debugging():
                 raise
             return

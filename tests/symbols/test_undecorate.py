@@ -6,7 +6,8 @@ import json
 import lzma
 
 import pytest
-from dumpkit.symbols.undecorate import STRING_LITERAL, shown_name, undecorate
+from dumpkit.symbols.undecorate import shown_name, undecorate
+from dumpkit.symbols.undecorate_names import STRING_LITERAL
 from hypothesis import example, given
 from hypothesis import strategies as st
 
