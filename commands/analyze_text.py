@@ -35,6 +35,8 @@ _DISK_ERRORS = frozenset((0xC000000E, 0xC000009C, 0xC000009D, 0xC0000185))
 _QUIET = (
     "virtual_machine",
     "KiBugCheckData",
+    "pnp_",
+    "power_request",
     "build",
     "region",
     "Hvl",
