@@ -154,7 +154,7 @@ class StackReader:
         frame = frames[index]
         function, module, begin, distance = self._function(frame.instruction_pointer)
         bare = _bare(function) if module == "nt" else ""
-        root = root_of(bare)
+        root = root_of(bare, self._caller(bare, outer))
         if root is None and is_service(bare) and outer is not None and outer.instruction_pointer < _KERNEL:
             return FrameLevel(frame, function, module, distance, exactly(0), ROOT, (), None)
         if is_passage(bare):
@@ -180,6 +180,10 @@ class StackReader:
             )
         level = Level(entry.low, HIGH_LEVEL) if frame.instruction_pointer != begin else entry
         return FrameLevel(frame, function, module, distance, level, known_by, ways, call, problem)
+
+    def _caller(self, name: str, outer: Optional[Frame]) -> str:
+        """The bare name of the kernel's function that called the one of that name, or ""."""
+        return _bare(self._function(outer.instruction_pointer).name) if name and outer is not None else ""
 
     def _outwards(self, found: List[FrameLevel], measured: Measured) -> None:
         """From the measured level: outwards as long as code says that the level was the same at a function's start.

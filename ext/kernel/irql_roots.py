@@ -60,6 +60,10 @@ _ROOTS: Sequence[Tuple[Sequence[str], Root]] = (
     (("KiDeliverApc",), Root(Level(PASSIVE_LEVEL, APC_LEVEL), "APCs")),
 )
 
+#: The routine of the threads that threaded DPCs run in: at PASSIVE_LEVEL, or where they are not enabled as others.
+_THREADED = "KiExecuteDpc"
+_THREADED_DPCS = Root(Level(PASSIVE_LEVEL, DISPATCH_LEVEL), "threaded DPCs")
+
 #: Where the kernel calls the service that a system call asks for.
 _SERVICE = ("KiSystemService*", "KiSystemCall64*", "KiServiceInternal")
 #: What lies between a kernel routine's call of a Zw routine and the service: at the caller's level.
@@ -82,8 +86,10 @@ def _is_one_of(name: str, patterns: Sequence[str]) -> bool:
     return any(name.startswith(each[:-1]) if each.endswith("*") else name == each for each in patterns)
 
 
-def root_of(name: str) -> Optional[Root]:
-    """What is known of the calls that a kernel's function of that bare name makes."""
+def root_of(name: str, caller: str = "") -> Optional[Root]:
+    """What is known of the calls that a kernel's function makes, by the bare names of it and of its caller."""
+    if _THREADED in (name, caller):
+        return _THREADED_DPCS
     return next((root for names, root in _ROOTS if _is_one_of(name, names)), None)
 
 

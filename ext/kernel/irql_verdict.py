@@ -249,10 +249,7 @@ def raise_of(reader: StackReader, frames: Sequence[FrameLevel], index: int) -> O
         if here.known_by == ROOT:
             if not here.level.covers(frames[index].level):
                 return None
-            root = root_of(here.function.rpartition("!")[2])
-            calls = root.calls if root is not None else "system services of user mode"
-            instruction = Hex(here.frame.instruction_pointer)
-            return RaiseSite(place_of(here), instruction, calls, str(here.level), number, True)
+            return _begin_at(frames, number)
         ways = _possible_ways(frames, number)
         changes = list(dict.fromkeys(way.by for way in ways))
         if len(changes) != 1:
@@ -338,10 +335,17 @@ def _begin(levels: StackLevels) -> Optional[RaiseSite]:
     """What the stack's levels begin with: the innermost function of the kernel that sets one."""
     for number, here in enumerate(levels.frames):
         if here.known_by == ROOT:
-            root = root_of(here.function.rpartition("!")[2])
-            calls = root.calls if root is not None else "system services of user mode"
-            return RaiseSite(place_of(here), Hex(here.frame.instruction_pointer), calls, str(here.level), number, True)
+            return _begin_at(levels.frames, number)
     return None
+
+
+def _begin_at(frames: Sequence[FrameLevel], number: int) -> RaiseSite:
+    """The frame of the kernel's that a stack's levels begin with, as what they are from."""
+    here = frames[number]
+    outer = frames[number + 1].function if number + 1 < len(frames) else ""
+    root = root_of(here.function.rpartition("!")[2], outer.rpartition("!")[2])
+    calls = root.calls if root is not None else "system services of user mode"
+    return RaiseSite(place_of(here), Hex(here.frame.instruction_pointer), calls, str(here.level), number, True)
 
 
 def _unknown(levels: StackLevels, cause: Optional[Violation]) -> Optional[str]:

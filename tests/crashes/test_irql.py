@@ -15,7 +15,7 @@ from tests.forge.unwind import Alloc
 
 
 def closing_under_a_lock(
-    raising: str = "KeAcquireSpinLockRaiseToDpc", outer: Sequence[str] = SYSTEM_THREAD
+    raising: str = "KeAcquireSpinLockRaiseToDpc", outer: Sequence[str] = SYSTEM_THREAD, irql: int = 2
 ) -> CrashWorld:
     """bad!Worker acquires a spin lock and calls ZwClose, in which the kernel faults at DISPATCH_LEVEL."""
     world = CrashWorld(19041)
@@ -33,7 +33,7 @@ def closing_under_a_lock(
     instruction = world.address("nt!MiFault") + 4
     world.trap("nt!KiPageFault", instruction)
     world.enter(["nt!KiBugCheckDispatch"])
-    world.die(0xA, 0x10, 2, 0, instruction)
+    world.die(0xA, 0x10, irql, 0, instruction, irql=irql)
     return world
 
 
@@ -116,3 +116,10 @@ def test_a_driver_is_not_accused_of_what_its_callee_raised_to(depth: int, tmp_pa
         "  raised by:  perhaps nt!ObpClose+0x4, which calls what could not be followed: DISPATCH_LEVEL behind it"
     )
     assert lines[1] == (followed if depth == 1 else unfollowed)
+
+
+def test_a_threaded_dpc_is_not_taken_to_run_at_dispatch_level(tmp_path: Path) -> None:
+    outer = (*SYSTEM_THREAD, "nt!KiExecuteDpc", "nt!KiExecuteAllDpcs")
+    lines = shown(closing_under_a_lock("", outer, irql=0), tmp_path, "irqlcheck")
+    assert not any("too high" in line for line in lines)
+    assert "  begins:     nt!KiExecuteAllDpcs+0x40 calls threaded DPCs at <= DISPATCH_LEVEL" in lines
