@@ -134,6 +134,11 @@ def parse_call(text: str) -> Call:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
+    from dumpkit.commands.absent import why_absent
+
+    reason = why_absent(name)
+    if reason is not None:
+        return f"{name} is not in dumpkit: {reason}"
     # Comparing costs the square of the length, and no name is long.
     near = get_close_matches(name.lower()[:_LONGEST_NAME], [known.lower() for known in (*INDEX, *REGISTERED)], 3)
     hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import import_module
 
 import pytest
 from dumpkit.command_line import split_commands
 from dumpkit.commands import INDEX
+from dumpkit.commands.absent import why_absent
 from dumpkit.dispatcher import find_command, load_all, parse_call
 from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.registry import CATEGORIES, REGISTERED
 
+from tests.made_target import MadeTarget
 from tests.running import run_lines, session_on, shown
 
 
@@ -163,3 +166,23 @@ def test_what_a_command_found_is_in_the_data_of_one_that_was_refused():
     (record,) = (json.loads(line) for line in shown(session))
     assert record["data"]["value"] == "0x1"
     assert record["error"]["message"].startswith("Extra character error")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("g", "g is not in dumpkit: a dump does not run"),
+        ("bp nt!KeBugCheckEx", "bp is not in dumpkit: a dump does not run"),
+        ("eb 1000 90", "eb is not in dumpkit: a dump does not run"),
+        (".LOAD pykd", ".LOAD is not in dumpkit: WinDbg's extensions are not loaded"),
+        ("dx @$cursession", "dx is not in dumpkit: there is no data model"),
+    ],
+)
+def test_a_command_of_windbg_that_is_not_there_says_why(line: str, reason: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(reason)):
+        session_on(MadeTarget()).execute(line)
+
+
+def test_no_command_that_is_there_is_called_absent() -> None:
+    for name in load_all():
+        assert why_absent(name) is None, name
