@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from importlib.machinery import ModuleSpec
-    from typing import Any, List, Optional, Sequence, Union
+    from typing import List, Optional, Sequence, Union
 
     from dumpkit import errors as errors
     from dumpkit.errors import CommandError as CommandError
@@ -55,14 +55,16 @@ def open(
     return open_dump(path, symbols, offline)
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
+if not TYPE_CHECKING:
+    # Type checkers know the names above, and no others.
+    def __getattr__(name):
+        from importlib import import_module
 
-    if name == "errors":
-        return import_module("dumpkit.errors")
-    if name in _NAMES:
-        return getattr(import_module(f"dumpkit.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'dumpkit' has no attribute {name!r}")
+        if name == "errors":
+            return import_module("dumpkit.errors")
+        if name in _NAMES:
+            return getattr(import_module(f"dumpkit.{_NAMES[name]}"), name)
+        raise AttributeError(f"module 'dumpkit' has no attribute {name!r}")
 
 
 def __dir__() -> List[str]:
