@@ -8,14 +8,15 @@ from dumpkit.kernel.ready_queues import ScheduledThreads, ready_threads, running
 from dumpkit.kernel.thread import Thread
 from dumpkit.output import Line, Span
 from dumpkit.record import Record
-from dumpkit.registry import Switch, command
+from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Tuple, Union
+    from typing import Iterator, Optional, Tuple, Union
 
     from dumpkit.commands.processor_summary import ProcessorSummary
+    from dumpkit.commands.ready_listing import ReadyListing
 
 _RUNNING = "Process|PID|Thread|Id|Pri|Base Pri|Next CPU|CSwitches|User|Kernel|State|Time|Reason".split("|")
 _QUEUED = (
@@ -49,7 +50,12 @@ def running_lines(result: Union[ThreadTable, ProcessorSummary]) -> Iterator[Line
     yield from problem_lines(result.problems)
 
 
-def ready_lines(result: ThreadTable) -> Iterator[Line]:
+def ready_lines(result: Union[ThreadTable, ReadyListing]) -> Iterator[Line]:
+    if not isinstance(result, ThreadTable):
+        from dumpkit.commands.ready_listing import listing_lines
+
+        yield from listing_lines(result)
+        return
     yield from _queue_lines(result, "No ready threads found.")
 
 
@@ -105,13 +111,25 @@ def _as_running(session: Session, row: ThreadRow) -> ThreadRow:
     return ThreadRow(**facts)
 
 
-@command("ready", category="Kernel", summary="The threads that are queued for a processor", render=ready_lines)
-def ready(session: Session) -> ThreadTable:
+@command(
+    "ready",
+    category="Kernel",
+    summary="The threads that are queued for a processor",
+    arguments=(Expression("flags", "as kdexts shows queues, with what thread's FLAGS show of each thread"),),
+    render=ready_lines,
+)
+def ready(session: Session, flags: Optional[int] = None) -> Union[ThreadTable, ReadyListing]:
     """Shows the threads that could run and wait for a processor, the highest priority first.
 
     They are those of the processors' own queues, of the queues that processors share, and of the deferred ones.
     Time is how long they have waited; more than some seconds means that they starve.
+
+    With FLAGS the queues are shown one by one, as kdexts' !ready does: 0 in short, 2 and 6 as thread's flags have it.
     """
+    if flags is not None:
+        from dumpkit.commands.ready_listing import ready_listing
+
+        return ready_listing(session.dump, flags)
     return _table(ready_threads(session.dump))
 
 

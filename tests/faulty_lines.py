@@ -111,6 +111,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     ".process": ["{process}", "/p {process}"],
     "pte": ["{stack}", "{process}"],
     "strings": ["-m {module}"],
+    "ready": ["0", "6"],
     "running": ["-it"],
     "stacks": ["1", "2 nt"],
     "sysinfo": ["machineid", "cpuinfo", "cpuspeed"],

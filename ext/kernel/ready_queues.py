@@ -61,17 +61,42 @@ def standby_threads(target: Target) -> ScheduledThreads:
     return ScheduledThreads(tuple(found), tuple(problems))
 
 
+class ReadyQueue(NamedTuple):
+    """Threads of a queue with their priorities, the highest first: a processor's own, one that processors share (its
+    virtual address), or the one of threads that a processor has yet to queue."""
+
+    processor: Optional[int]
+    shared: Optional[int]
+    is_deferred: bool
+    threads: Tuple[Tuple[int, Thread], ...]
+
+
+class ReadyQueues(NamedTuple):
+    """The queues, shared ones once, and what of them could not be read, as clauses."""
+
+    queues: Tuple[ReadyQueue, ...]
+    problems: Tuple[str, ...] = ()
+
+
+def ready_queues(target: Target) -> ReadyQueues:
+    """The queues of all processors; those of deferred threads where there are any. Raises SymbolError."""
+    problems: List[str] = []
+    queues = tuple(_queues(target, problems))
+    return ReadyQueues(queues, tuple(dict.fromkeys(problems)))
+
+
 def ready_threads(target: Target) -> ScheduledThreads:
     """The threads that are queued for a processor, the highest priority first. Raises SymbolError."""
-    problems: List[str] = []
     found: List[Tuple[int, Thread]] = []
     seen: Set[int] = set()
-    for priority, thread in _queued(target, problems):
-        if thread.address not in seen:
-            seen.add(thread.address)
-            found.append((priority, thread))
+    queues = ready_queues(target)
+    for queue in queues.queues:
+        for priority, thread in queue.threads:
+            if thread.address not in seen:
+                seen.add(thread.address)
+                found.append((priority, thread))
     found.sort(key=lambda each: -each[0])
-    return ScheduledThreads(tuple(thread for _, thread in found), tuple(dict.fromkeys(problems)))
+    return ScheduledThreads(tuple(thread for _, thread in found), queues.problems)
 
 
 def _prcbs(target: Target, problems: List[str]) -> Iterator[Tuple[int, Any]]:
@@ -84,16 +109,19 @@ def _prcbs(target: Target, problems: List[str]) -> Iterator[Tuple[int, Any]]:
             problems.append(f"processor {number}: {error}")
 
 
-def _queued(target: Target, problems: List[str]) -> Iterator[Tuple[int, Thread]]:
-    """The priority of each queued thread, and the thread; those of a shared queue once."""
-    shared: Set[int] = set()
+def _queues(target: Target, problems: List[str]) -> Iterator[ReadyQueue]:
+    """The queues of each processor; a shared one behind those of the first processor that has it."""
+    known: Set[int] = set()
     for number, prcb in _prcbs(target, problems):
         whose = f"processor {number}"
-        yield from _by_priority(target, prcb, "DispatcherReadyListHead", whose, problems)
+        own = _by_priority(target, prcb, "DispatcherReadyListHead", whose, problems)
+        yield ReadyQueue(number, None, False, tuple(own))
         if "DeferredReadyListHead" in prcb:
             head = prcb.address_of("DeferredReadyListHead")
-            for thread in _walk(target, head, "SwapListEntry", f"the deferred ready queue of {whose}", problems):
-                yield _priority(thread), thread
+            walk = _walk(target, head, "SwapListEntry", f"the deferred ready queue of {whose}", problems)
+            deferred = tuple((_priority(thread), thread) for thread in walk)
+            if deferred:
+                yield ReadyQueue(number, None, True, deferred)
         if "SharedReadyQueue" not in prcb:
             continue
         try:
@@ -101,9 +129,10 @@ def _queued(target: Target, problems: List[str]) -> Iterator[Tuple[int, Thread]]
         except DumpkitError as error:
             problems.append(f"the shared ready queue of {whose}: {error}")
             continue
-        if queue and queue.address not in shared:
-            shared.add(queue.address)
-            yield from _by_priority(target, queue, "ReadyListHead", f"the shared queue {queue.address:016x}", problems)
+        if queue and queue.address not in known:
+            known.add(queue.address)
+            of_all = _by_priority(target, queue, "ReadyListHead", f"the shared queue {queue.address:016x}", problems)
+            yield ReadyQueue(None, queue.address, False, tuple(of_all))
 
 
 def _by_priority(

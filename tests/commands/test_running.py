@@ -184,3 +184,17 @@ def test_a_processor_that_is_missing_leaves_the_others_in_the_summary(tmp_path: 
     lines = run_lines(session_for(made.machine, made.symbols(), tmp_path), "running -it")
     assert "System Processors:  (0000000000000001)" in lines
     assert lines[-1].startswith("processor 1: ")
+
+
+def test_queues_are_shown_one_by_one_with_flags(at: Lab) -> None:
+    lines = run_lines(at.session, "!ready 0")
+    shared = next(line for line in lines if line.startswith("SharedReadyQueue "))
+    assert lines[0] == "Processor 0: No threads in READY state"
+    assert shared.endswith(": Ready Threads at priority 15")
+    assert lines[lines.index(shared) + 1].startswith(f"    THREAD {at.address('dozer'):016x}  Cid 0004.")
+    assert "Processor 1: Ready Threads at priority 8" in lines
+    deferred = lines.index("Processor 1: Deferred Ready Threads at priority 3")
+    assert lines[deferred + 1].startswith(f"    THREAD {at.address('sleeper'):016x}  Cid 0004.")
+    queues = data(run(at.session, "ready 6"))["queues"]
+    assert [queue["processor"] for queue in queues] == [0, None, 1, 1]
+    assert queues[2]["threads"][0]["thread"]["stack_place"] is not None

@@ -68,7 +68,7 @@ ORIGINS: Dict[str, Origin] = {
     "address": Origin(EXT, "regions of the system's address space", "names the module, pool block or stack"),
     "ptov": Origin(KDEXTS, "the text"),
     "vtop": Origin(KDEXTS, "DirBase and address", "prototype entries followed; ARM64"),
-    "ready": Origin(KDEXTS, "the threads and their priorities", "shared and deferred queues"),
+    "ready": Origin(MEX, "the text", "FLAGS: the queues as kdexts shows them, shared and deferred ones too"),
     "running": Origin(MEX, "the text", "-i, -t: the text of kdexts' !running"),
     "Standby": Origin(MEX, "the text"),
     "trep": Origin(MEX, "the text"),
