@@ -6,8 +6,8 @@ Format: the example of the !idt page in Microsoft's debugger documentation, and 
 from __future__ import annotations
 
 from dumpkit.gaps import Gaps
-from dumpkit.kernel.interrupt_table import VECTORS, Gate, InterruptTable, table_address
-from dumpkit.output import Hex, Line, Span
+from dumpkit.kernel.interrupt_table import Gate, InterruptTable, interrupt_stack, table_address
+from dumpkit.output import Hex, Line, Span, hex_or_none
 from dumpkit.record import Record
 from dumpkit.registry import Expression, Switch, command
 from dumpkit.session import Session
@@ -95,7 +95,7 @@ def idt(session: Session, every: bool = False, vector: Optional[int] = None) -> 
     gaps = Gaps()
     table = InterruptTable(target, place, session.processor)
     gates = table.gates()
-    if len(gates) and gates[-1].vector < VECTORS - 1 and not target.memory.read_prefix(place + 0xFFF, 1):
+    if len(gates) and not table.is_whole:
         gaps.add(f"the table at {place:016x}", f"it is in the dump only up to vector {gates[-1].vector:x}")
     chosen = [
         gate for gate in gates if (vector is None and (every or _is_serviced(target, gate))) or gate.vector == vector
@@ -136,9 +136,4 @@ def _stack(target: Target, slot: int, processor: int, gaps: Gaps) -> Optional[He
     """The stack in a slot (1 to 7) of the processor's interrupt stack table (Intel SDM volume 3, chapter 8)."""
     if not slot:
         return None
-    region = target.type("_KPCR")
-    task = region.at(target.prcb_address(processor) - region.offset("Prcb")).get("TssBase")
-    if not task:
-        return None
-    # KTSS64: reserved word, three stacks of the rings, reserved, then the table.
-    return gaps.read("the task state", lambda: Hex(target.memory.u64(int(task) + 0x1C + 8 * slot)))
+    return gaps.read("the task state", lambda: hex_or_none(interrupt_stack(target, processor, slot)))

@@ -188,8 +188,7 @@ def _irp_in(target: Target, start: int, size: int) -> Optional[Irp]:
         irp = Irp(target, start + offset)
         try:
             # An IRP says its type, and how long it and its stack locations are: no longer than the block.
-            whole = 0xD0 + 0x48 * irp.stack_count
-            if irp.is_irp and whole <= int(irp.record.Size) <= size:
+            if irp.is_irp and irp.least_size <= int(irp.record.Size) <= size:
                 return irp
         except DumpkitError:
             return None

@@ -21,6 +21,8 @@ VECTORS = 256
 _MOST_SHARED = 1000
 _GATE_SIZE = 16
 _PRESENT = 0x8000
+#: Where the 64-bit task state segment has the interrupt stack table (Intel SDM volume 3, 8.7).
+_IST = 0x24
 #: DISPATCHER_HEADER-like Type of a _KINTERRUPT (_KOBJECTS: InterruptObject).
 _INTERRUPT_OBJECT = 22
 
@@ -60,6 +62,16 @@ def table_address(target: Target, processor: int) -> int:
     raise DumpkitError(f"where processor {processor} has its interrupt dispatch table is not in the dump")
 
 
+def interrupt_stack(target: Target, processor: int, slot: int) -> Optional[int]:
+    """The virtual address in a slot (1 to 7) of a processor's interrupt stack table; None where it is not told.
+
+    Raises DumpkitError, MemoryReadError where the task state segment is not in the dump.
+    """
+    region = target.type("_KPCR")
+    task = region.at(target.prcb_address(processor) - region.offset("Prcb")).get("TssBase")
+    return target.memory.u64(int(task) + _IST + 8 * (slot - 1)) if task else None
+
+
 class InterruptTable:
     """The table at a virtual address, of a processor."""
 
@@ -68,6 +80,11 @@ class InterruptTable:
         self.address = address
         self.processor = processor
         self._prcb: Any = target.type("_KPRCB").at(target.prcb_address(processor))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its last byte is in the dump."""
+        return self.target.memory.read_optional(self.address + VECTORS * _GATE_SIZE - 1, 1) is not None
 
     def gates(self) -> List[Gate]:
         """The gates that are present. Raises MemoryReadError where none of the table is in the dump."""

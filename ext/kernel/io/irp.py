@@ -169,6 +169,11 @@ class Irp:
         return bool(record.Type == IO_TYPE_IRP and record.StackCount > 0 and record.CurrentLocation > 0)
 
     @property
+    def least_size(self) -> int:
+        """The bytes of the request and its stack locations: IoSizeOfIrp of wdm.h."""
+        return io_type(self.target, "_IRP").size + self.stack_count * io_type(self.target, "_IO_STACK_LOCATION").size
+
+    @property
     def stack_count(self) -> int:
         """How many drivers it has room for."""
         return int(self.record.StackCount)
