@@ -144,6 +144,10 @@ f5   66 ADDR 0 0                crash    bad   0xF5_66_bad!Touch
 1cd  ADDR 0 0 0                 crash    bad   0x1CD_bad!Touch
 1ce  ADDR 0 0 0                 crash    bad   0x1CE_bad!Touch
 1cf  1000 0 0 1                 processor slow 0x1CF_slow!Spin
+10d  4 0 ROUTINE 0              crash    slow  0x10D_4_slow!Worker
+10d  f ROUTINE 0 0              crash    slow  0x10D_f_slow!Worker
+144  1 IRP ADDR DEV             crash    slow  0x144_1_slow!unknown_function
+fe   2 IRP IRP ADDR             crash    slow  0xFE_2_slow!unknown_function
 1d2  0 THR 0 0                  crash    bad   0x1D2_bad!Touch
 1d3  1 0 ADDR 0                 crash    bad   0x1D3_bad!Touch
 1d4  0 1 ADDR 0                 crash    -     LKD_0x1D4_ANALYSIS_INCONCLUSIVE
