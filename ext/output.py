@@ -83,9 +83,9 @@ def plain(line: Line) -> str:
 
 
 def _are_shown_as_they_are(lines: Sequence[Line]) -> bool:
-    """Whether lines are plain text without any control character: asked for all together, which is cheaper."""
+    """Whether lines are plain text without any control character but tab: asked for all together, which is cheaper."""
     try:
-        return "".join(lines).isprintable()  # type: ignore[arg-type]
+        return "".join(lines).replace("\t", "").isprintable()  # type: ignore[arg-type]
     except TypeError:
         # One has pieces.
         return False

@@ -61,3 +61,10 @@ def test_cells_of_a_table_may_hold_links() -> None:
     assert [plain(line) for line in lines] == ["  Name Count Info", "  a!      12 ", "  bcd      3 x"]
     assert '<link cmd="t 1">a</link>' in dml(lines[1])
     assert list(linked_table([])) == []
+
+
+def test_tabs_are_shown_and_other_controls_are_dots_whether_written_alone_or_with_others() -> None:
+    stream = io.StringIO()
+    Output(stream).lines(["a\tb", "c\x1b[2Jd"])
+    Output(stream).lines(["a\tb"])
+    assert stream.getvalue() == "a\tb\nc.[2Jd\na\tb\n"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import cache, partial
 from itertools import accumulate, compress, count
-from operator import add
+from operator import add, sub
 
 from dumpkit.memory import AddressSpace
 from dumpkit.module import Module
@@ -50,12 +50,6 @@ def _classes() -> bytes:
     for character in b"\t\n\r" + bytes(range(0x20, 0x7F)):
         classes[character] = _CHARACTER[0]
     return bytes(classes)
-
-
-@cache
-def _limits() -> bytes:
-    """The classes as ASCII has them: a zero is like anything else that is no character."""
-    return _classes().replace(_ZERO, _OTHER)
 
 
 #: A piece of memory: its virtual address and its bytes.
@@ -150,15 +144,14 @@ class StringSearch:
         pieces = marks.split(_CHARACTER * least)
         if len(pieces) == 1:
             return [], []
-        ends = map(add, accumulate(map(len, pieces)), count(0, least))
-        # One begins behind each piece that is not empty, and behind the first in any case.
-        starts = list(compress(ends, [_OTHER, *pieces[1:-1]]))
-        limit = data.translate(_limits()).find
+        behind = list(map(add, accumulate(map(len, pieces)), count(0, least)))
+        # One begins behind each piece that is not empty, and behind the first in any case; the last piece ends one too.
+        between = pieces[1:-1]
+        starts = list(compress(behind, [_OTHER, *between]))
+        rests = [len(piece.lstrip(_CHARACTER)) for piece in (*filter(None, between), pieces[-1])]
+        ends = map(sub, compress(behind[1:], [*between, _OTHER]), rests)
         text = data.decode("latin-1")
-        texts = [text[start : limit(_OTHER, start)] for start in starts]
-        if limit(_OTHER, starts[-1]) < 0:
-            texts[-1] = text[starts[-1] :]
-        return starts, texts
+        return starts, [text[start:end] for start, end in zip(starts, ends)]
 
     @staticmethod
     def _signatures(base: int, data: bytes, marks: bytes, end: int) -> List[Place]:

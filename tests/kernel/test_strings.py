@@ -112,3 +112,13 @@ def test_real_code_gives_what_one_search_gives(size: int) -> None:
     with open(re.__file__, "rb") as file:
         data = file.read()[:20000] + bytes(range(256)) * 8
     assert found(data, size) == plain_search(data)
+
+
+@pytest.mark.parametrize("minimum", [1, 2, 5, 7])
+@pytest.mark.parametrize("length", range(1, 22))
+def test_strings_of_every_length_end_where_they_end(length: int, minimum: int) -> None:
+    text = "abcdefghijklmnopqrstuv"[:length].encode()
+    for data in (text, b"\xff" + text, text + b"\0", b"\0" + text + b"\xff\0" + text, b"\1".join([text] * 3) + b"\1"):
+        assert found(data, minimum=minimum, wide=False) == [
+            (run.start(), run.group().decode()) for run in re.finditer(rb"[a-z]{%d,}" % minimum, data)
+        ]
