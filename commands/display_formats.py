@@ -169,7 +169,8 @@ def _float(value: Optional[Hex], unit: int) -> str:
 
     width, digits = (16, 8) if unit == 4 else (22, 12)
     if value is None:
-        return "?" * width
+        # The engine's own width of what cannot be read.
+        return "?" * (24 if unit == 8 else width)
     return f"{engine_float(float_of(value, unit), digits):>{width}}"
 
 

@@ -116,7 +116,18 @@ class _Printer:
         return value
 
     def filled(self, format: str) -> str:
-        return _SPECIFICATION.sub(self._one, format)
+        """The text. Raises ExpressionError, what was printed before it in `found`."""
+        pieces: List[str] = []
+        position = 0
+        for match in _SPECIFICATION.finditer(format):
+            pieces.append(format[position : match.start()])
+            position = match.end()
+            try:
+                pieces.append(self._one(match))
+            except ExpressionError as error:
+                error.found = Printed("".join(pieces))
+                raise
+        return "".join([*pieces, format[position:]])
 
     def _one(self, match: re.Match[str]) -> str:
         kind, size = match["kind"], match["size"] or ""

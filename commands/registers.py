@@ -139,12 +139,13 @@ def _text(session: Session, name: str, value: int, form: str) -> str:
 def _named(session: Session, names: str) -> SomeRegisters:
     values: Dict[str, Hex] = {}
     texts = []
-    for match in re.finditer(r"@?([^\s,]+)(\s*,\s*)?", names):
+    for match in re.finditer(r"@?([\w$.]+(?::\w*)?|[^\s,])(\s*,\s*)?", names):
         name, _, form = match.group(1).lower().partition(":")
         try:
             values[name] = Hex(_value(session, name))
         except RegisterError as error:
-            raise ExpressionError("Bad register error", match.start(1) + len(name), names, caret=True) from error
+            end = match.start(1) + (len(name) if name[0].isalnum() or name[0] in "_$." else 0)
+            raise ExpressionError("Bad register error", end, names, caret=True) from error
         try:
             if match.group(1).endswith(":"):
                 raise KeyError(form)
@@ -153,7 +154,7 @@ def _named(session: Session, names: str) -> SomeRegisters:
             place = match.start(1) + len(name) + 1
             raise ExpressionError("Syntax error", place, names, caret=True) from error
         if match.group(2) is None and match.end() < len(names):
-            raise ExpressionError("Syntax error", match.end() + 1, names, caret=True)
+            raise ExpressionError("Syntax error", skip_space(names, match.end()), names, caret=True)
     return SomeRegisters(values, tuple(texts), session.override is not None)
 
 

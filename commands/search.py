@@ -98,7 +98,7 @@ def _read_values(session: Session, text: str, position: int, unit: int) -> Tuple
         if text[position] == "-":
             raise missing
         try:
-            number = read_number(text, position, session.radix, extend=False)
+            number = read_number(text, position, session.radix, extend=unit == 8)
         except ExpressionError:
             number = None
         behind = number[1] if number is not None else position

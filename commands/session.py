@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dumpkit.arguments import take_word
-from dumpkit.errors import CommandError
+from dumpkit.errors import CommandError, ExpressionError
 from dumpkit.record import Record
 from dumpkit.registry import Text, Word, command
 from dumpkit.script import run_block, run_lines
@@ -35,7 +35,13 @@ def message_lines(result: Message) -> Iterator[str]:
 )
 def echo(session: Session, text: str = "") -> Message:
     """Prints its text as it stands, without the double quotes around it."""
-    return Message(text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
+    if not text.startswith('"'):
+        return Message(text)
+    end = text.find('"', 1)
+    if end < 0:
+        raise ExpressionError("Trailing quote missing", len(text), text, caret=True)
+    session.refuse_surplus(text, end + 1)
+    return Message(text[1:end])
 
 
 @command(
@@ -62,9 +68,11 @@ def quit_session(session: Session) -> None:
 def radix(session: Session, base: str = "") -> Message:
     """Numbers without a prefix are hexadecimal at first; `n 10` makes them decimal. 0x, 0n, 0t and 0y always hold."""
     if base:
-        if base not in ("8", "10", "16"):
-            raise CommandError(f"n: base {base} is none of 8, 10, 16")
-        session.radix = int(base)
+        word, _, rest = base.partition(" ")
+        if word not in ("8", "10", "16"):
+            raise ExpressionError("Syntax error", 0, base, caret=True)
+        session.radix = int(word)
+        session.refuse_surplus(base, len(base) - len(rest))
     return Message(f"base is {session.radix}")
 
 

@@ -30,7 +30,12 @@ def split_commands(line: str) -> List[str]:
     It does not part a block in braces, nor the characters of a constant that `?` evaluates: ? 'a;b'. `as` and `j`
     have the rest of the line.
     """
-    commands: List[str] = []
+    return [text for text, _ in parted_commands(line)]
+
+
+def parted_commands(line: str) -> List[Tuple[str, str]]:
+    """The commands of a line as `split_commands` has them, each with what follows it in the line."""
+    commands: List[Tuple[str, str]] = []
     position = 0
     while position < len(line):
         start = _behind_space(line, position)
@@ -38,9 +43,9 @@ def split_commands(line: str) -> List[str]:
             break
         position = _command_end(line, start)
         text = line[start:position].strip()
-        position += 1
         if text and not (text.startswith("$$") and not text.startswith(_SCRIPTS)):
-            commands.append(text)
+            commands.append((text, line[start + len(text) :]))
+        position += 1
     return commands
 
 
@@ -51,18 +56,23 @@ def _command_end(line: str, start: int) -> int:
         return len(line)
     has_blocks = word.lower() in BLOCK_COMMANDS
     has_constants = line[start : start + 1] == "?"
-    depth = 0
+    depth = braces = 0
     position = start
     while position < len(line):
         character = line[position]
         if character == '"':
             position = _closing(line, position, '"')
+        elif braces and character in "()":
+            # In a block, what opens and closes is for its commands to read.
+            pass
         elif character == "'" and has_constants and "'" in line[position + 1 :]:
             position = line.index("'", position + 1)
         elif has_blocks and character in "({":
             depth += 1
+            braces += character == "{"
         elif has_blocks and character in ")}":
             depth -= 1
+            braces -= character == "}"
         elif character == ";" and depth <= 0:
             return position
         position += 1

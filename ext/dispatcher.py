@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from dumpkit.arguments import asks_for_help, read_arguments
-from dumpkit.command_line import split_commands
+from dumpkit.command_line import parted_commands
 from dumpkit.commands import INDEX
 from dumpkit.errors import CommandError, DumpkitError, ExpressionError
 from dumpkit.named_tuple import NamedTuple
@@ -155,6 +155,19 @@ def _in_line(error: ExpressionError, line: str) -> ExpressionError:
     return error.within(before + error.text, len(before))
 
 
+def _before(rest: str, lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines of a command that something follows: its errors quote that, too, as the engine's do."""
+    try:
+        yield from lines
+    except ExpressionError as error:
+        if not rest or type(error) is not ExpressionError or error.caret or error.text is None or error.end is not None:
+            raise
+        # Behind the end of what could be read, white space is passed over.
+        if not rest.strip() and error.offset >= len(error.text):
+            raise
+        raise error.within(error.text + rest, 0) from error.__cause__
+
+
 class Dispatcher:
     """Runs lines for one session and shows what comes of them."""
 
@@ -193,7 +206,9 @@ class Dispatcher:
             arguments = read_arguments(command, call.arguments, session.evaluate_prefix)
             result = command.run(session, **arguments)
         except ExpressionError as error:
-            raise _in_line(error, call.text) from error
+            located = _in_line(error, call.text)
+            located.found = error.found
+            raise located from error
         # A command that runs others has left theirs behind.
         surplus, session.surplus = session.surplus, None
         if surplus is not None:
@@ -230,14 +245,14 @@ class Dispatcher:
 
     def run(self, line: str) -> None:
         """Run every command of a line and show each; the first that fails ends it. Raises DumpkitError."""
-        commands = split_commands(self.session.aliases.expand(line))
+        commands = parted_commands(self.session.aliases.expand(line))
         rounds = 0
         while True:
-            for text in commands:
+            for text, rest in commands:
                 if self.session.json:
                     self._run_as_data(text)
                 else:
-                    self.session.output.lines(self.lines(text))
+                    self.session.output.lines(_before(rest, self._lines_of(text)))
                 if self.session.ended:
                     return
                 if self.session.again:
@@ -248,15 +263,19 @@ class Dispatcher:
             self.session.again = False
             self.session.output.line(f"redo [{rounds}] {line}")
 
+    def _lines_of(self, text: str) -> Iterator[Line]:
+        """As `lines`, nothing run before the first is asked for."""
+        yield from self.lines(text)
+
     def block(self, text: str) -> Iterator[Line]:
         """The lines that the commands of a block show, aliases replaced; the first that fails ends it."""
         if self._depth >= _DEEPEST:
             raise CommandError(f"no more than {_DEEPEST} blocks within each other")
         begun = ""
-        for command in split_commands(self.session.aliases.expand(text)):
+        for command, rest in parted_commands(self.session.aliases.expand(text)):
             self._depth += 1
             try:
-                for line in self.lines(command):
+                for line in _before(rest, self._lines_of(command)):
                     if isinstance(line, Unfinished):
                         begun += line
                     elif begun:

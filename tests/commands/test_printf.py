@@ -183,3 +183,36 @@ def test_an_alias_has_an_effect_on_the_library_too(session: Session) -> None:
     session.execute("x1")
     assert shown(session) == ["Evaluate expression: 5 = 00000000`00000005"]
     assert run(session, "al").aliases == {"x1": "? 5"}
+
+
+# --- What the engine says of errors ------------------------------------------
+
+
+def said(session: Session, line: str) -> List[str]:
+    before = len(shown(session))
+    with pytest.raises(ExpressionError) as caught:
+        session.execute(line)
+    return [*shown(session)[before:], str(caught.value)]
+
+
+def test_an_error_quotes_the_rest_of_its_line(session: Session) -> None:
+    assert said(session, "? foo; ? 1") == ["Couldn't resolve error at 'foo; ? 1'"]
+    assert said(session, "? 1+; ? 2") == ["Numeric expression missing from '; ? 2'"]
+    assert said(session, "? 1 2; ? 3")[-1] == "Extra character error in '? 1 2'"
+    assert said(session, "? foo  ") == ["Couldn't resolve error at 'foo  '"]
+    assert said(session, "? 1+  ") == ["Numeric expression missing from '<EOL>'"]
+
+
+def test_what_printf_printed_before_an_error_is_kept(session: Session) -> None:
+    assert said(session, r'.printf "a %d %d\n", 5, foo') == ["a 5 ", "Couldn't resolve error at 'foo'"]
+
+
+def test_echo_takes_one_text_in_quotes(session: Session) -> None:
+    assert said(session, '.echo "a" b') == ["a", "Extra character error in '.echo \"a\" b'"]
+    assert said(session, '.echo "a') == ["Trailing quote missing in '.echo \"a'"]
+
+
+def test_n_sets_the_base_before_it_refuses_what_is_left(session: Session) -> None:
+    assert said(session, "n 10 5") == ["base is 10", "Extra character error in 'n 10 5'"]
+    assert session.radix == 10
+    assert said(session, "n 5") == ["Syntax error in 'n 5'"]

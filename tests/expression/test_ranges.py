@@ -134,6 +134,7 @@ def test_a_range_may_stand_inside_a_line():
     assert (found.start, found.count, found.end) == (0x1000, 0x20, 13)
 
 
-def test_text_between_the_start_and_the_length_is_refused():
-    with pytest.raises(ExpressionError, match="Extra character error in '10 20 L5'"):
-        read_range("10 20 L5", BareScope(), 1)
+@pytest.mark.parametrize("text", ["10 20 L5", "10 foo L5", "10, L5", "10 , 5 L5", "10) L5"])
+def test_text_between_the_start_and_the_length_is_passed_over(text):
+    found = read_range(text, BareScope(), 1)
+    assert (found.start, found.count, found.end) == (0x10, 5, len(text))
