@@ -64,6 +64,7 @@ _MODULES: Dict[str, str] = {
     "process": "process",
     "pcr": "pcr",
     "peb": "peb",
+    "prcb": "prcb",
     "printf": ".printf",
     "processors": "~",
     "pte": "pte",

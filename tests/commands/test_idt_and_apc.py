@@ -1,4 +1,4 @@
-"""idt: vectors and the interrupts behind them; apc: queues of threads; cpuinfo: processors."""
+"""idt: vectors and the interrupts behind them; apc: queues of threads; cpuinfo, prcb: processors."""
 
 from __future__ import annotations
 
@@ -117,3 +117,21 @@ def test_a_processor_that_is_missing_leaves_the_others(lab: SessionLab) -> None:
     assert lines[1].startswith(" 0  ?,?,? ")
     assert lines[2].startswith(" 1  6,140,1 GenuineIntel")
     assert lines[3].startswith("processor 0: ")
+
+
+def test_a_processors_block_is_shown_with_its_threads_and_times(lab: SessionLab) -> None:
+    prcb = lab.machine.view("_KPRCB", PCR + lab.machine.layouts.offset("_KPCR", "Prcb"))
+    prcb.set({"InterruptCount": 0x14C3F, "DpcTime": 0x25, "InterruptTime": 9, "KernelTime": 0xA1B2, "UserTime": 0xFE3})
+    runner = lab.made.threads["runner"]
+    assert run_lines(lab.session, "!prcb") == [
+        f"PRCB for Processor 0 at {prcb.address:016x}:",
+        "Current IRQL -- 0",
+        f"Threads--  Current {runner.address:016x} Next {0:016x} Idle {prcb['IdleThread']:016x}",
+        "Processor Index 0 Number (0, 0) GroupSetMember 1",
+        "Interrupt Count -- 00014c3f",
+        "Times -- Dpc    00000025 Interrupt 00000009 ",
+        "         Kernel 0000a1b2 User      00000fe3 ",
+    ]
+    assert data(run(lab.session, "prcb 1"))["next_thread"] == f"0x{lab.made.threads['standby'].address:x}"
+    with pytest.raises(CommandError, match="2 is not a valid processor number"):
+        run(lab.session, "prcb 2")

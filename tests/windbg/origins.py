@@ -118,6 +118,7 @@ ORIGINS: Dict[str, Origin] = {
     "thread": Origin(KDEXTS, "flags, -p, -t, the text"),
     "process": Origin(KDEXTS, "flags, /s, /m, images, the text"),
     "pcr": Origin(KDEXTS, "the text"),
+    "prcb": Origin(KDEXTS, "the text"),
     "dpcs": Origin(KDEXTS, "the text"),
     "timer": Origin(KDEXTS, "the text"),
     "errrec": Origin(
