@@ -37,6 +37,7 @@ _MODULES: Dict[str, str] = {
     "fileobj": "fileobj",
     "dv": "dv",
     "flow": ".if .elsif .else .while .do .for .foreach .block .catch .break .continue .leave j z",
+    "for_each_module": "for_each_module",
     "formats": ".formats ? ??",
     "frame": ".frame",
     "grep": "grep",
@@ -96,6 +97,7 @@ _MODULES: Dict[str, str] = {
     "w": "w",
     "whea": "whea errrec",
     "wr_fast_mutex": "WrFastMutex",
+    "writemem": ".writemem",
     "x": "x",
 }
 

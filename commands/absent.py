@@ -15,7 +15,7 @@ _ABSENT: Tuple[Tuple[str, str], ...] = (
     ("g gc gh gn gu pa pc pct ph pt ta tb tc tct th tt wt", _RUNS),
     ("bp bu bm ba bl bc bd be br bs", _RUNS),
     ("a e ea eb ed eq ew eu eza ezu ep ef f fp m", _RUNS),
-    (".kill .reboot .crash .breakin .restart .attach .detach .create .dump .writemem .call", _RUNS),
+    (".kill .reboot .crash .breakin .restart .attach .detach .create .dump .call", _RUNS),
     (".load .loadby .unload .unloadall .chain .setdll .extpath .extmatch", _LOADS),
     ("dx dxr .nvload .nvlist .nvunload .scriptload .scriptrun .scriptlist .scriptunload", _MODEL),
     (".ocommand .server .remote .clients .shell .cls .prefer_dml .childdbg .opendump .abandon", "WinDbg's own matter"),

@@ -35,7 +35,7 @@ class BlockLines(Record):
     lines: Iterable[Line]
 
 
-class _Lines:
+class _KeptLines:
     """Lines that are made when they are first gone through, and kept for the next time."""
 
     def __init__(self, lines: Iterator[Line]) -> None:
@@ -47,6 +47,11 @@ class _Lines:
         for line in self._waiting:
             self._made.append(line)
             yield line
+
+
+def kept(lines: Iterator[Line]) -> Iterable[Line]:
+    """Lines that may be gone through several times, each made once, when it is asked for."""
+    return _KeptLines(lines)
 
 
 def block_lines(result: BlockLines) -> Iterable[Line]:
@@ -125,7 +130,7 @@ def _if(session: Session, text: str = "") -> BlockLines:
     """Runs the block behind the first condition that is not zero: .if (A) { … } .elsif (B) { … } .else { … }."""
     chosen, end = _chosen(session, text)
     session.refuse_surplus(text, end)
-    return BlockLines(_Lines(session.commands.block(chosen or "")))
+    return BlockLines(kept(session.commands.block(chosen or "")))
 
 
 def _stray(session: Session, text: str = "") -> BlockLines:
@@ -140,7 +145,7 @@ def _j(session: Session, text: str = "") -> BlockLines:
     first, position = _quoted_commands(text, position)
     place = skip_space(text, position)
     second = _quoted_commands(text, place + 1)[0] if text[place : place + 1] == ";" else ""
-    return BlockLines(_Lines(session.commands.block(first if truth else second)))
+    return BlockLines(kept(session.commands.block(first if truth else second)))
 
 
 def _quoted_commands(text: str, position: int) -> Tuple[str, int]:
@@ -173,7 +178,7 @@ def _while(session: Session, text: str = "") -> BlockLines:
             yield from one_round(session, body)
             still = condition(session, text, 0)[0]
 
-    return BlockLines(_Lines(until_left(rounds(), ".break")))
+    return BlockLines(kept(until_left(rounds(), ".break")))
 
 
 def _do(session: Session, text: str = "") -> BlockLines:
@@ -188,7 +193,7 @@ def _do(session: Session, text: str = "") -> BlockLines:
                 refuse_surplus(text, end)
                 return
 
-    return BlockLines(_Lines(until_left(rounds(), ".break")))
+    return BlockLines(kept(until_left(rounds(), ".break")))
 
 
 def _for(session: Session, text: str = "") -> BlockLines:
@@ -213,7 +218,7 @@ def _for(session: Session, text: str = "") -> BlockLines:
             yield from one_round(session, body)
             yield from session.commands.block(after)
 
-    return BlockLines(_Lines(until_left(rounds(), ".break")))
+    return BlockLines(kept(until_left(rounds(), ".break")))
 
 
 def _closing_parenthesis(text: str, position: int) -> Optional[int]:
@@ -238,7 +243,7 @@ def _foreach(session: Session, text: str = "") -> BlockLines:
         for body in foreach_lines(session, wanted):
             yield from one_round(session, body)
 
-    return BlockLines(_Lines(until_left(rounds(), ".break")))
+    return BlockLines(kept(until_left(rounds(), ".break")))
 
 
 # --- Blocks ------------------------------------------------------------------
@@ -248,7 +253,7 @@ def _block(session: Session, text: str = "") -> BlockLines:
     """Runs the commands of a block; aliases that were defined before it are replaced in it: .block { … }."""
     body, end = read_block(text, 0)
     session.refuse_surplus(text, end)
-    return BlockLines(_Lines(session.commands.block(body)))
+    return BlockLines(kept(session.commands.block(body)))
 
 
 def _catch(session: Session, text: str = "") -> BlockLines:
@@ -265,7 +270,7 @@ def _catch(session: Session, text: str = "") -> BlockLines:
             said = error.pointed(session.prompt) if isinstance(error, ExpressionError) else str(error)
             yield from ((Span(line, "error"),) for line in said.split("\n"))
 
-    return BlockLines(_Lines(until_left(lines(), ".leave")))
+    return BlockLines(kept(until_left(lines(), ".leave")))
 
 
 def _register_leaving(name: str, around: str, summary: str) -> None:

@@ -12,7 +12,7 @@ from dumpkit.target import Target
 
 #: Commands of which nothing is to be learnt: they end the session, write files, run scripts, or ask for the network.
 LEFT_OUT = frozenset(
-    "q .break .continue .else .elsif .leave .logopen .logappend .logclose $$>< $$>a< $< .reload .symfix"
+    "q .break .continue .else .elsif .leave .logopen .logappend .logclose .writemem $$>< $$>a< $< .reload .symfix"
     " .sympath".split()
 )
 
@@ -54,6 +54,7 @@ ARGUMENTS: Dict[str, List[str]] = {
     "ds": ["{stack}"],
     "dS": ["{stack}"],
     "s": ["-q {stack} L40 0", "-sa {stack} L200", "-[1]d {stack} L40 0"],
+    "for_each_module": [".echo @#ModuleName @#Base"],
     "c": ["{stack} L10 {thread}"],
     "rF": [""],
     ".printf": ['"%p %y %ma\\n", {rip}, {rip}, {stack}'],

@@ -35,6 +35,8 @@ ORIGINS: Dict[str, Origin] = {
     "dlb": Origin(ENGINE, "counts, the text", "ends where the list comes back"),
     "s": Origin(ENGINE, "-b -w -d -q -a -u -sa -su, [1] and [lN], the text", missing="-v: objects of a class"),
     "c": Origin(ENGINE, "the text"),
+    ".writemem": Origin(ENGINE, "the text", "says what the dump lacks; writes over no file"),
+    "for_each_module": Origin(EXT, "@#Base and its like, blocks", missing="versions; -t, -u, -c, -m"),
     ".bugcheck": Origin(ENGINE, "the text"),
     ".time": Origin(ENGINE, "the text", "--time-zone outside WinDbg"),
     "vertarget": Origin(ENGINE, "the text"),
