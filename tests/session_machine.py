@@ -30,6 +30,9 @@ _EXTRA = (
     "ExWorkerQueue",
     "KeNumberNodes",
     "VfSuspectDriversList",
+    "MmPagingFile",
+    "MmNumberOfPagingFiles",
+    "MmAvailablePages",
 )
 _EXTRA_RVA = 0x11F000
 #: The first build whose VADs are linked by an _RTL_BALANCED_NODE, and whose KPRCBs list connected interrupts.

@@ -75,7 +75,14 @@ class _Roots:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.problems: List[str] = []
+        #: Those of the problems that are structures which this kernel's symbols do not have.
+        self.absent: List[str] = []
         self._known: Dict[str, Any] = {}
+
+    @property
+    def is_structured(self) -> bool:
+        """Whether any of the structures was found."""
+        return any(record is not None for record in self._known.values())
 
     def find(self, name: str) -> Any:
         if name not in self._known:
@@ -85,6 +92,8 @@ class _Roots:
                 self._known[name] = None
                 reason = error.reason if isinstance(error, MemoryReadError) else str(error)
                 self.problems.append(f"the memory manager's {name} cannot be read: {reason}")
+                if isinstance(error, SymbolError):
+                    self.absent.append(self.problems[-1])
         return self._known[name]
 
     def _partition(self) -> Any:
@@ -111,10 +120,14 @@ def memory_counts(target: Target) -> MemoryCounts:
             found.append((label, pages))
         else:
             missing.append(label)
+    files = tuple(_files(roots))
     problems = list(roots.problems)
+    if found and not roots.is_structured:
+        # A kernel that keeps its counts in variables lacks no structure.
+        problems = [problem for problem in problems if problem not in roots.absent]
     if missing and len(missing) < len(_COUNTS):
         problems.append(f"not in the dump, or not in this kernel: {', '.join(missing)}")
-    return MemoryCounts(tuple(_files(roots)), tuple(found), tuple(dict.fromkeys(problems)))
+    return MemoryCounts(files, tuple(found), tuple(dict.fromkeys(problems)))
 
 
 def _count(roots: _Roots, places: Sequence[str]) -> Optional[int]:
@@ -137,11 +150,29 @@ def _count(roots: _Roots, places: Sequence[str]) -> Optional[int]:
 
 def _files(roots: _Roots) -> Iterator[PagingFile]:
     partition = roots.find("partition")
-    count = partition.get("Vp.NumberOfPagingFiles") if partition is not None else None
-    for number in range(min(count or 0, _MOST_FILES)):
+    if partition is None:
+        places = _old_files(roots)
+    else:
+        count = min(partition.get("Vp.NumberOfPagingFiles") or 0, _MOST_FILES)
+        places = [partition.get(f"Vp.PagingFile[{number}]") for number in range(count)]
+    for number, file in enumerate(places):
         try:
-            file = partition.member(f"Vp.PagingFile[{number}]")
+            if file is None:
+                raise MemberError("its address is missing")
             name = file.PageFileName.text() if file.PageFileName.Length else None
             yield PagingFile(name, file.Size, file.FreeSpace, file.MinimumSize, file.MaximumSize)
         except (MemoryReadError, MemberError) as error:
             roots.problems.append(f"paging file {number} cannot be read: {error}")
+
+
+def _old_files(roots: _Roots) -> List[Any]:
+    """The _MMPAGING_FILEs of a kernel that has them in a variable of its own; None for one that cannot be read."""
+    target = roots.target
+    try:
+        count = target.memory.u32(target.symbols.address_of("nt!MmNumberOfPagingFiles"))
+        array = target.symbols.address_of("nt!MmPagingFile")
+        type = target.type("_MMPAGING_FILE")
+    except (SymbolError, MemoryReadError):
+        return []
+    pointers = [target.memory.u64_optional(array + 8 * number) for number in range(min(count, _MOST_FILES))]
+    return [type.at(pointer) if pointer else None for pointer in pointers]

@@ -123,6 +123,7 @@ MORE: Dict[str, Dict[str, str]] = {
             "",
         ),
         "_EPARTITION": "ExPartition",
+        "_MMPAGING_FILE": "Size MaximumSize MinimumSize FreeSpace PeakUsage PageFileName",
         "_TOKEN": """TokenSource TokenId AuthenticationId ParentTokenId ModifiedId Privileges SessionId
             UserAndGroupCount RestrictedSidCount UserAndGroups RestrictedSids PrimaryGroup TokenType ImpersonationLevel
             TokenFlags TokenInUse LogonSession OriginatingLogonSession""",
