@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _Taken = TypeVar("_Taken")
 
 #: Commands that write files, run files, or end a session.
-REFUSED = frozenset((".logopen", ".logappend", ".logclose", "$$><", "$$>a<", "$<", "q"))
+REFUSED = frozenset((".logopen", ".logappend", ".logclose", ".writemem", "$$><", "$$>a<", "$<", "q"))
 #: Seconds that a command may take.
 LIMIT = 60.0
 #: Dumps that are kept open, the last used ones.
