@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
 from multiprocessing.connection import Connection, wait
 from time import monotonic
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 #: How far ahead of the row that is due next dumps are looked at, for each worker.
 _AHEAD = 32
+#: Seconds between two looks whether the parent is still there.
+_LISTEN = 1.0
+#: No alarm is set further ahead, in seconds.
+_LONGEST = 1_000_000
 #: Seconds that a worker has to tidy up when it is ended.
 _GRACE = 3.0
 
@@ -38,7 +43,7 @@ class _Worker:
     def __init__(self, settings: Settings) -> None:
         context = multiprocessing.get_context()
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs, settings), daemon=True)
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, os.getpid(), settings), daemon=True)
         self.process.start()
         theirs.close()
         self.index: Optional[int] = None
@@ -63,15 +68,22 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit
 
 
-def _work(connection: Connection, settings: Settings) -> None:
-    """The worker's loop: a source in, its row out, until the other side closes the pipe."""
+def _work(connection: Connection, parent: int, settings: Settings) -> None:
+    """The worker's loop: a source in, its row out, until the other side closes the pipe or is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     while True:
+        # A forked process has the pipe's other end as well: that the parent was killed does not close it.
+        while not connection.poll(_LISTEN):
+            if os.getppid() != parent:
+                return
         try:
             source = connection.recv()
         except (EOFError, OSError):
             return
+        if hasattr(signal, "alarm"):
+            # Where nobody is left to end it.
+            signal.alarm(int(min(settings.limit, _LONGEST)) + 10)
         connection.send(row_of(source, settings.symbols, settings.offline))
         # A dump's objects refer to each other in circles, and the command line lets these wait.
         gc.collect()

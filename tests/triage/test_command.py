@@ -126,6 +126,30 @@ def test_a_dump_that_kills_its_process_costs_its_own_row_only(
     assert [rows[index]["status"] for index in (0, 2, 4)] == ["ok"] * 3
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are looked up in /proc")
+def test_no_worker_outlives_a_run_that_was_killed(tmp_path: Path, cache: Path) -> None:
+    copies(tmp_path / "dumps", 30)
+    command = [sys.executable, "-m", "dumpkit", "triage", "-j", "2", str(tmp_path / "dumps")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert run.stdout is not None
+    run.stdout.readline()
+    workers = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    assert len(workers) == 2
+    run.kill()
+    run.communicate()
+    until = time.monotonic() + 20
+    while any(is_running(worker) for worker in workers):
+        assert time.monotonic() < until, "a worker is still there"
+        time.sleep(0.1)
+
+
+def is_running(number: str) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
