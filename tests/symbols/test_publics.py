@@ -10,6 +10,8 @@ from dumpkit.symbols.publics import Publics, SymbolHash, hash_name, symbol_hash
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.forge import pdb_hash
+
 Symbol = Tuple[int, int, str]
 SYMBOLS: List[Symbol] = [
     (1, 0x10, "First"),
@@ -126,6 +128,11 @@ def test_no_streams_are_no_symbols():
     table = Publics(b"", b"")
     assert list(table) == [] and list(table.in_order()) == [] and shown(table, 1, 0) is None
     assert list(table.named(b"x")) == []
+
+
+@given(st.binary(max_size=12))
+def test_the_hash_of_a_name_is_what_the_forge_files_names_under(name):
+    assert hash_name(name) == pdb_hash.hash_name(name)
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40))
