@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from _collections_abc import Iterable
 from itertools import islice
 
 from dumpkit.errors import UnwritableError

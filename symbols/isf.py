@@ -8,9 +8,9 @@ and enumerators were declared (they come by offset and by value).
 from __future__ import annotations
 
 import os
-from functools import cached_property, partial
 
 from dumpkit.errors import SymbolError
+from dumpkit.functions import cached_property, partial
 from dumpkit.symbols.isf_table import (
     BASE_KINDS,
     ENUM_SIGNED,

@@ -9,10 +9,10 @@ following them always ends.
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import cached_property
 from struct import Struct, error
 
 from dumpkit.errors import SymbolError
+from dumpkit.functions import cached_property
 from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False

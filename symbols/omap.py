@@ -6,23 +6,20 @@ Layout: OMAP in dbghelp.h: pairs of RVAs (from, to), ascending by the first; `to
 from __future__ import annotations
 
 import sys
-from array import array
 from bisect import bisect_right
+from struct import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional
+    from typing import Optional, Sequence
 
 
-def words(data: bytes) -> array[int]:
+def words(data: bytes) -> Sequence[int]:
     """Little-endian 32-bit words, unsigned; a cut-off last one is left out."""
-    found = array("I")
-    if found.itemsize != 4:
-        found = array("L")
-    found.frombytes(data[: len(data) & ~3])
-    if sys.byteorder == "big":
-        found.byteswap()
-    return found
+    whole = data[: len(data) & ~3]
+    if sys.byteorder == "little":
+        return memoryview(whole).cast("I")
+    return unpack(f"<{len(whole) // 4}I", whole)
 
 
 class Omap:

@@ -7,10 +7,9 @@ asked for. What the engine prints was read off dbgeng itself, on public, private
 from __future__ import annotations
 
 from bisect import bisect_left
-from functools import cached_property
 from itertools import chain
-from operator import itemgetter
 
+from dumpkit.functions import cached_property
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.container import open_container
 from dumpkit.symbols.dbi import NIL_STREAM, Dbi
@@ -195,6 +194,8 @@ class PdbFile(SymbolFile):
             if symbol is not None:
                 found.append(symbol)
                 hidden.add((private.section, private.offset))
+        from operator import itemgetter
+
         place_to_rva, bases = self.sections.rva, self.sections.bases or ()
         for section, offset, raw, function in self.publics.rows():
             if hidden and (section, offset) in hidden:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from operator import gt
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.omap import words
@@ -295,7 +294,7 @@ class Publics:
             if not order or len(order) < len(self._hash) or max(order) > limit:
                 order = self._sorted_order(limit)
             samples = [self._key(offset) for offset in order[::_BLOCK]]
-            if any(map(gt, samples, samples[1:])):
+            if samples != sorted(samples):
                 order = self._sorted_order(limit)
                 samples = [self._key(offset) for offset in order[::_BLOCK]]
             self._order = order

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 
 from dumpkit.named_tuple import NamedTuple
 from dumpkit.symbols.path import is_url, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Deque, Dict, List, Optional
+    from typing import Callable, Dict, List, Optional
 
 _KEPT = 5000
 _MAX_REASONS = 12
@@ -37,7 +36,7 @@ class Trail:
     """The attempts of a session, the last 5,000 of them, and the reasons of the search under way."""
 
     def __init__(self) -> None:
-        self.attempts: Deque[Attempt] = deque(maxlen=_KEPT)
+        self.attempts: List[Attempt] = []
         #: Called with each attempt as it is made.
         self.listener: Optional[Callable[[Attempt], None]] = None
         self._reasons: Dict[str, str] = {}
@@ -54,6 +53,7 @@ class Trail:
         result = _one_line(result.replace(f"{place}: ", "", 1))
         attempt = Attempt(shown(place), result, is_store)
         self.attempts.append(attempt)
+        del self.attempts[:-_KEPT]
         if self.listener is not None:
             self.listener(attempt)
         if not nothing or root not in self._reasons:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.forge.triage import TriageFile
 from tests.running import dumpkit
+from tests.shared import DUMPS, SYMBOLS
 
 
 @pytest.fixture
@@ -157,4 +158,35 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "sys.exit(' '.join(sorted(heavy & set(sys.modules) - before)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "" and done.returncode == 0
+
+
+#: What an analysis of a minidump must not import: each costs a hundredth of it or more. (collections is what most of
+#: the others import.)
+_HEAVY = {
+    *("argparse", "capstone", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib", "json"),
+    *("lzma", "pathlib", "prompt_toolkit", "re", "subprocess", "threading", "typing", "urllib"),
+    *("dumpkit.expression", "dumpkit.kernel.thread", "dumpkit.mcp", "dumpkit.report", "dumpkit.symbols.isf_json"),
+}
+
+
+@pytest.mark.parametrize("commands", ["!analyze -v", "analyze -v"])
+def test_a_cold_analysis_imports_nothing_heavy(commands: str) -> None:
+    path = DUMPS / "triage_x64.dmp"
+    if not path.exists():
+        pytest.skip("../shared/dumps is not here")
+    symbols = f"{SYMBOLS / 'isf'};{SYMBOLS / 'store'}"
+    call = [str(path), "-y", symbols, "--offline", "-c", commands]
+    code = (
+        "import sys\n"
+        "sys.modules['pdbparse'] = None\n"
+        # What an editable installation has imported is forgotten: it would come back if it were asked for.
+        f"for name in {_HEAVY!r}: sys.modules.pop(name, None)\n"
+        "from dumpkit.cli import main\n"
+        f"status = main({call!r})\n"
+        f"sys.exit(status or ' '.join(sorted({_HEAVY!r} & set(sys.modules))) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert "STACK_TEXT" in done.stdout
     assert done.stderr == "" and done.returncode == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate, compress, count
 from mmap import mmap
-from operator import gt, sub
 
 from dumpkit.dump.header import Buffer
 from dumpkit.memory import AddressSpace
@@ -38,7 +37,7 @@ class TriageMemory(AddressSpace):
         extents = disjoint(self._list_extents())
         if extents:
             self._starts, self._ends, offsets = zip(*extents)
-            self._deltas = list(map(sub, offsets, self._starts))
+            self._deltas = [offset - start for offset, start in zip(offsets, self._starts)]
         self._list_extents = None
 
     @property
@@ -99,7 +98,7 @@ def disjoint(extents: Sequence[Extent]) -> List[Extent]:
     order = sorted(range(len(extents)), key=starts.__getitem__)
     ordered = [extents[i] for i in order]
     reached = accumulate([end for _, end, _ in ordered], max)
-    overlaps = [False, *map(gt, reached, [starts[i] for i in order[1:]])]
+    overlaps = [False, *[end > starts[i] for end, i in zip(reached, order[1:])]]
     result: List[Extent] = []
     taken = 0
     for at in compress(count(), overlaps):

@@ -6,11 +6,10 @@ Layout: KDDEBUGGER_DATA64 in wdbgexts.h of the Windows SDK (it only ever grew at
 
 from __future__ import annotations
 
-from functools import cache
-from operator import xor
 from struct import Struct, unpack_from
 
 from dumpkit.errors import DumpFormatError, DumpkitError
+from dumpkit.functions import cache
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.named_tuple import NamedTuple
 
@@ -178,7 +177,7 @@ class BlockKeys(NamedTuple):
             mixed = (mixed << shift | mixed >> (64 - shift)) & U64_MASK
             plain += (mixed ^ self.place).to_bytes(8, "big")
         keys = self.always.to_bytes(8, "little") * (len(plain) // 8)
-        return bytes(map(xor, plain, keys))
+        return bytes([byte ^ key for byte, key in zip(plain, keys)])
 
 
 def read_debugger_data(memory: AddressSpace, address: int, keys: Optional[BlockKeys] = None) -> DebuggerData:

@@ -31,12 +31,10 @@ _ALIASES = {
     "hvix64.exe": "hv",
 }
 
-_SEPARATORS = "\\/:"
-
 
 def file_name(path: str) -> str:
     """The last part of a path as Windows, the loader or a URL writes it."""
-    return path[max(path.rfind(separator) for separator in _SEPARATORS) + 1 :]
+    return path[max(path.rfind("\\"), path.rfind("/"), path.rfind(":")) + 1 :]
 
 
 def debugger_name(image_name: str) -> str:

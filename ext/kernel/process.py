@@ -6,9 +6,8 @@ Windows Internals (part 1, chapter 3) describes.
 
 from __future__ import annotations
 
-from functools import partial
-
 from dumpkit.errors import DumpkitError, MemoryReadError, SymbolError
+from dumpkit.functions import partial
 from dumpkit.memory import U64_MASK, AddressSpace
 from dumpkit.objects import MemberError
 from dumpkit.objects.lists import ListOf

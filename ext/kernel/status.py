@@ -10,8 +10,8 @@ error (winerror.h).
 from __future__ import annotations
 
 import os
-from functools import cache
 
+from dumpkit.functions import cache
 from dumpkit.named_tuple import NamedTuple
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from _collections_abc import Iterator
 
 from dumpkit.errors import DumpkitError, MemoryReadError
 from dumpkit.memory import U64_MASK

@@ -7,8 +7,8 @@ better, in a form that its head explains. A code is looked up in the text; nothi
 from __future__ import annotations
 
 import os
-from functools import cache
 
+from dumpkit.functions import cache
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
