@@ -7,12 +7,11 @@ them are refused. The protocol itself is the package `mcp`'s (extra `dumpkit[mcp
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import contextmanager
 from json import dumps
 from threading import Lock
 
 # The package mcp reads the tools' annotations at run time.
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from dumpkit import __version__
 from dumpkit.calls import read_call, read_number, usage
@@ -49,9 +48,8 @@ class _TimeIsUp(BaseException):
     """What ends it, wherever it is; nothing but `limited` takes it."""
 
 
-@contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """End what this thread does in the block after some time, as Ctrl+C does. Raises TooLongError then."""
+def limited(seconds: float, action: Callable[[], _Taken]) -> _Taken:
+    """What an action gives; after some time it is ended, as Ctrl+C does it. Raises TooLongError then."""
     from ctypes import c_ulong, py_object, pythonapi
     from threading import Timer, get_ident
 
@@ -64,15 +62,17 @@ def limited(seconds: float) -> Iterator[None]:
 
     timer = Timer(seconds, end)
     timer.daemon = True
-    timer.start()
     try:
-        yield
+        try:
+            timer.start()
+            return action()
+        finally:
+            with turn:
+                is_over = True
+            # What was sent before comes to this thread no later than in this call.
+            timer.cancel()
     except _TimeIsUp:
         raise TooLongError(f"no answer within {seconds:g} s: narrow the command (dumpkit mcp --limit)") from None
-    finally:
-        with turn:
-            is_over = True
-        timer.cancel()
 
 
 class Dumps:
@@ -109,8 +109,7 @@ class Dumps:
         if found is not None and found.name in REFUSED:
             raise CommandError(f"{found.name} is not available here: nothing is written and no file is run")
         try:
-            with limited(self._limit):
-                return take(dump.run(command))
+            return limited(self._limit, lambda: take(dump.run(command)))
         except TooLongError:
             self.forget(dump)
             raise

@@ -107,9 +107,9 @@ def test_a_command_without_end_is_ended_and_the_dump_opened_anew(command: str, t
 
 
 def test_the_limit_ends_nothing_behind_its_block() -> None:
-    for _ in range(20):
-        with suppress(TooLongError), limited(0.001):
-            time.sleep(0.0009)
+    for number in range(100):
+        with suppress(TooLongError):
+            limited(0.001, lambda seconds=number * 0.00002: time.sleep(seconds))  # type: ignore[misc]
     time.sleep(0.01)
 
 
