@@ -97,5 +97,6 @@ def test_every_command_on_a_real_dump_with_its_symbols_prints_the_same_inside_wi
     place_pdb(SYMBOLS / "pdb" / "ntkrnlmp-19041-public.pdb", target, symbols / "ntoskrnl.pdb")
     target.close()
     places = [symbols, SYMBOLS / "store"]
-    made = Dump("triage_x64", Path(dump("triage_x64")).resolve(), places, [".symopt+0x40", ".reload /f nt"], ".reload /i nt")
+    path, before = Path(dump("triage_x64")).resolve(), [".symopt+0x40", ".reload /f nt"]
+    made = Dump("triage_x64", path, places, before, ".reload /i nt")
     compare(made, tmp_path, backends)
