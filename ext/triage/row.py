@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dumpkit.clock import Zone, from_filetime
 from dumpkit.errors import DumpkitError
+from dumpkit.functions import partial
 from dumpkit.library import Dump, open_dump
 from dumpkit.output import Hex, data, plain
 from dumpkit.triage.sources import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional
+    from typing import Any, Dict, List, Optional, Sequence
 
+    from dumpkit.kernel.analysis.crash_analysis import CrashAnalysis
     from typing_extensions import TypeAlias
 
 SCHEMA = "dumpkit.triage/1"
@@ -100,7 +102,9 @@ def _read(source: Source, dump: Dump) -> Row:
         uptime=round(system.uptime / 10_000_000, 3) if system.uptime is not None else None,
     )
     notes = list(target.notes)
-    for read in (_computer, _crash, _irql):
+    # What _crash finds; the stack that it walks is the one that _irql looks at.
+    analyses: List[CrashAnalysis] = []
+    for read in (_computer, partial(_crash, analyses=analyses), partial(_irql, analyses=analyses)):
         try:
             row.update(read(dump))
         except DumpkitError as error:
@@ -121,14 +125,15 @@ def _computer(dump: Dump) -> Row:
     return {"computer": machine_facts(dump.target).computer_name}
 
 
-def _crash(dump: Dump) -> Row:
-    """What `analyze` finds. Raises DumpkitError."""
+def _crash(dump: Dump, analyses: List[CrashAnalysis]) -> Row:
+    """What `analyze` finds, put into `analyses` too. Raises DumpkitError."""
     from dumpkit.kernel.analysis.crash_analysis import CrashAnalyzer
 
     bugcheck = dump.target.bugcheck
     if bugcheck is None:
         return {}
     found = CrashAnalyzer(dump.target, bugcheck.code, bugcheck.parameters).analyze()
+    analyses.append(found)
     culprit = found.culprit
     arguments = [Hex(parameter) for parameter in bugcheck.parameters]
     frames = found.failing.frames[found.failing.fault :] if found.failing is not None else ()
@@ -150,11 +155,13 @@ def _call_site(dump: Dump, address: int) -> str:
     return str(place) if place is not None else f"0x{address:x}"
 
 
-def _irql(dump: Dump) -> Row:
+def _irql(dump: Dump, analyses: Sequence[CrashAnalysis]) -> Row:
+    """The verdict on the stack that was analysed; on the crashing processor's where none was. Raises DumpkitError."""
     from dumpkit.commands.irqlcheck import verdict_lines
     from dumpkit.kernel.irql_verdict import irql_verdict
 
-    verdict = irql_verdict(dump.target)
+    frames = next((found.failing.frames for found in analyses if found.failing is not None), None)
+    verdict = irql_verdict(dump.target, frames)
     if verdict is None:
         return {}
     cause = verdict.cause.module if verdict.cause is not None else None
