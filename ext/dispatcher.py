@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from dumpkit.arguments import asks_for_help, read_arguments
 from dumpkit.command_line import parted_commands
 from dumpkit.commands import INDEX
@@ -39,7 +37,8 @@ def _load(name: str) -> Optional[Command]:
     """The command of that name, its module imported if need be; None where there is none."""
     found = REGISTERED.get(name)
     if found is None and name in INDEX:
-        import_module(f"dumpkit.commands.{INDEX[name]}")
+        # Not import_module: importlib costs more to import than most commands.
+        __import__(f"dumpkit.commands.{INDEX[name]}")
         found = REGISTERED.get(name)
     return found
 
@@ -57,7 +56,7 @@ def find_command(name: str) -> Optional[Command]:
 def load_all() -> Dict[str, Command]:
     """Every command by its listed name, third parties' included."""
     for module in sorted(set(INDEX.values())):
-        import_module(f"dumpkit.commands.{module}")
+        __import__(f"dumpkit.commands.{module}")
     load_entry_points()
     return {command.name: command for command in REGISTERED.values()}
 

@@ -148,6 +148,8 @@ def shown(text: str) -> str:
         import re
 
         text = re.sub(r"(?<=://)[^/@*;\s]*@", "", text)
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

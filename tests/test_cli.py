@@ -164,7 +164,18 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 #: What an analysis of a minidump must not import: each costs a hundredth of it or more. (collections is what most of
 #: the others import.)
 _HEAVY = {
-    *("argparse", "capstone", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib", "json"),
+    *(
+        "argparse",
+        "capstone",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "enum",
+        "functools",
+        "hashlib",
+        "importlib",
+        "json",
+    ),
     *("lzma", "pathlib", "prompt_toolkit", "re", "subprocess", "threading", "typing", "urllib"),
     *("dumpkit.expression", "dumpkit.kernel.thread", "dumpkit.mcp", "dumpkit.report", "dumpkit.symbols.isf_json"),
 }

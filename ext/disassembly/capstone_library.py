@@ -50,18 +50,15 @@ def decoder(architecture: str) -> Decoder:
 
 def _load() -> Optional[ctypes.CDLL]:
     """The C library beside the installed package, or None where there is none of the right version."""
-    from importlib.machinery import PathFinder
-
     if sys.platform == "win32":
         name = "capstone.dll"
     else:
         name = "libcapstone.dylib" if sys.platform == "darwin" else "libcapstone.so"
-    spec = PathFinder.find_spec("capstone")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    for folder in spec.submodule_search_locations:
-        # Not pathlib, whose import alone is several milliseconds.
-        path = os.path.join(folder, "lib", name)
+    for folder in sys.path:
+        # Neither pathlib nor importlib, whose imports alone would cost more than the library does.
+        path = os.path.join(folder, "capstone", "lib", name)
+        if not os.path.exists(path):
+            continue
         try:
             import ctypes
 
