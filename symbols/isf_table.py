@@ -82,7 +82,10 @@ class Table:
                 raise SymbolError("packed symbol table has a section outside itself")
             views.append(whole[offset : offset + size])
         self.facts = bytes(views[0])
-        self._strings = bytes(views[1])
+        # The strings stay where they are: a copy of a kernel's takes as long as all that is read of them.
+        self._data = data
+        self._strings_at = start + directory[2]
+        self._strings_end = self._strings_at + directory[3]
         words = [view.cast("I") for view in views[2:]]
         self.rva, self.name, self.by_name = words[:3]
         self.place_rva, self.place_symbol, self.types, self.members, self.nodes = words[3:]
@@ -92,8 +95,9 @@ class Table:
 
     def string_bytes(self, offset: int) -> bytes:
         """The string at `offset` of the blob, undecoded."""
-        end = self._strings.find(b"\0", offset)
-        return self._strings[offset : end if end >= 0 else None]
+        begin, limit = self._strings_at + offset, self._strings_end
+        end = self._data.find(b"\0", begin, limit)
+        return self._data[begin : end if end >= 0 else limit]
 
     def string(self, offset: int) -> str:
         """The string at `offset` of the blob."""
@@ -101,8 +105,9 @@ class Table:
 
     def strings_at(self, offsets: Iterable[int]) -> List[str]:
         """The strings at several offsets: a record may have hundreds of members."""
-        blob = self._strings
-        return [blob[offset : blob.find(b"\0", offset)].decode("utf-8", "replace") for offset in offsets]
+        data, limit = self._data, self._strings_end
+        begins = [self._strings_at + offset for offset in offsets]
+        return [data[begin : data.find(b"\0", begin, limit)].decode("utf-8", "replace") for begin in begins]
 
     def symbol_named(self, name: str) -> Optional[int]:
         """The number of the symbol of that linkage name, or None."""
@@ -125,7 +130,7 @@ class Table:
     @cached_property
     def _folded(self) -> bytes:
         """The strings in lower case."""
-        return self._strings.lower()
+        return self._data[self._strings_at : self._strings_end].lower()
 
     @cached_property
     def _numbers(self) -> Dict[int, int]:
