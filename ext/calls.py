@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dumpkit.errors import CommandError
-from dumpkit.options import FIRST_WORDS, Option, option_lines, read_words
+from dumpkit.options import FIRST_WORDS, CallOption, option_lines, read_words
 from dumpkit.record import Record
 
 TYPE_CHECKING = False
@@ -15,18 +15,18 @@ class CallWords(Record):
     """What a call takes: its usage, its options, and what its help says below them."""
 
     usage: str
-    options: Tuple[Option, ...]
+    options: Tuple[CallOption, ...]
     notes: Tuple[str, ...] = ()
 
 
-_SYMBOLS = Option(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH")
-_OFFLINE = Option(("--offline",), "offline", "", "ask no symbol server, whatever the symbol path says")
+_SYMBOLS = CallOption(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH")
+_OFFLINE = CallOption(("--offline",), "offline", "", "ask no symbol server, whatever the symbol path says")
 
 #: First word -> what may follow it.
 CALLS: Dict[str, CallWords] = {
     "check": CallWords(
         "dumpkit check FILE... [--json]",
-        (Option(("--json",), "json", "", "a JSON object in a line for each file"),),
+        (CallOption(("--json",), "json", "", "a JSON object in a line for each file"),),
         ("exit status: 0 all are whole, 1 something is damaged or missing, 2 a file is no dump",),
     ),
     "completion": CallWords(
@@ -40,12 +40,14 @@ CALLS: Dict[str, CallWords] = {
     ),
     "mcp": CallWords(
         "dumpkit mcp [-y PATH] [--offline] [--limit SECONDS]",
-        (_SYMBOLS, _OFFLINE, Option(("--limit",), "limit", "SECONDS", "how long one command may take (60)")),
+        (_SYMBOLS, _OFFLINE, CallOption(("--limit",), "limit", "SECONDS", "how long one command may take (60)")),
     ),
     "report": CallWords(
         "dumpkit report FILE -o OUT.html|OUT.md [-y PATH] [--offline]",
         (
-            Option(("-o", "--output"), "output", "FILE", "where to: .html or .htm, .md or .markdown; - shows Markdown"),
+            CallOption(
+                ("-o", "--output"), "output", "FILE", "where to: .html or .htm, .md or .markdown; - shows Markdown"
+            ),
             _SYMBOLS,
             _OFFLINE,
         ),
@@ -53,13 +55,15 @@ CALLS: Dict[str, CallWords] = {
     "triage": CallWords(
         "dumpkit triage PATH... [--json] [--html FILE] [-y PATH] [--offline] [-j JOBS] [--limit SECONDS] [--again]",
         (
-            Option(("--json",), "json", "", "a JSON object in a line for each dump"),
-            Option(("--html",), "html", "FILE", "write a page with the groups and the dumps, too"),
+            CallOption(("--json",), "json", "", "a JSON object in a line for each dump"),
+            CallOption(("--html",), "html", "FILE", "write a page with the groups and the dumps, too"),
             _SYMBOLS,
             _OFFLINE,
-            Option(("-j", "--jobs"), "jobs", "JOBS", "dumps that are looked at side by side (one for each processor)"),
-            Option(("--limit",), "limit", "SECONDS", "how long one dump may take (300)"),
-            Option(("--again",), "again", "", "look again at dumps whose rows are known"),
+            CallOption(
+                ("-j", "--jobs"), "jobs", "JOBS", "dumps that are looked at side by side (one for each processor)"
+            ),
+            CallOption(("--limit",), "limit", "SECONDS", "how long one dump may take (300)"),
+            CallOption(("--again",), "again", "", "look again at dumps whose rows are known"),
         ),
         (
             "PATH is a dump, a folder, or an archive (zip, cab, 7z, gz, bz2, xz).",
@@ -69,9 +73,11 @@ CALLS: Dict[str, CallWords] = {
     "windbg-setup": CallWords(
         "dumpkit windbg-setup [--folder FOLDER] [--remove | --aliases [all]]",
         (
-            Option(("--folder",), "folder", "FOLDER", "a folder on PATH to write to, instead of Python's own"),
-            Option(("--remove",), "remove", "", "take everything away again"),
-            Option(("--aliases",), "aliases", "", "print lines that let WinDbg take !di; all: WinDbg's own names, too"),
+            CallOption(("--folder",), "folder", "FOLDER", "a folder on PATH to write to, instead of Python's own"),
+            CallOption(("--remove",), "remove", "", "take everything away again"),
+            CallOption(
+                ("--aliases",), "aliases", "", "print lines that let WinDbg take !di; all: WinDbg's own names, too"
+            ),
         ),
     ),
 }

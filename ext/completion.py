@@ -12,7 +12,7 @@ from __future__ import annotations
 from dumpkit.calls import CALLS, usage
 from dumpkit.commands import INDEX
 from dumpkit.errors import CommandError
-from dumpkit.options import FIRST_WORDS, OPTIONS, Option
+from dumpkit.options import FIRST_WORDS, OPTIONS, CallOption
 from dumpkit.output import Output
 
 TYPE_CHECKING = False
@@ -24,12 +24,12 @@ _SHELL_NAMES = ("bash", "zsh", "fish")
 _PATHS = ("SCRIPT", "FILE", "PATH", "FOLDER")
 
 
-def _options() -> Dict[str, Sequence[Option]]:
+def _options() -> Dict[str, Sequence[CallOption]]:
     """First word -> the options behind it; "" for a dump."""
     return {"": OPTIONS, "help": (), **{name: call.options for name, call in CALLS.items()}}
 
 
-def _flags(options: Sequence[Option]) -> List[str]:
+def _flags(options: Sequence[CallOption]) -> List[str]:
     return [flag for option in options for flag in option.flags]
 
 
@@ -82,7 +82,7 @@ def _zsh_quoted(text: str) -> str:
     return text.replace("'", "'\\''").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
 
 
-def _zsh_words(options: Sequence[Option]) -> List[str]:
+def _zsh_words(options: Sequence[CallOption]) -> List[str]:
     """The options as `_arguments` takes them."""
     words = []
     for option in options:

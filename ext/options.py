@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 
-class Option(Record):
+class CallOption(Record):
     """An option: its spellings, the field it sets, the name of its value ("" for a switch), and its help."""
 
     flags: Tuple[str, ...]
@@ -24,18 +24,18 @@ class Option(Record):
 
 #: Every option, as `--help` lists them.
 OPTIONS = (
-    Option(("-c",), "commands", "COMMANDS", "run these commands (`;` between them) and end"),
-    Option(("-f",), "script", "SCRIPT", "run a command file, found here or beside the dump"),
-    Option(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH"),
-    Option(("--offline",), "offline", "", "ask no symbol server, whatever the symbol path says"),
-    Option(("--json",), "json", "", "write every command's result as a JSON object in one line"),
-    Option(("--keep-going",), "keep_going", "", "go on behind a command that failed"),
-    Option(("--no-echo",), "no_echo", "", "do not show prompt and command before their output (-f)"),
-    Option(("--log",), "log", "FILE", "write what is shown to a file, too"),
-    Option(("--time-zone",), "time_zone", "ZONE", "local (the default), utc, or hours east of UTC: -8, +5:30"),
-    Option(("--no-color", "--no-colour"), "plain", "", "no colours"),
-    Option(("-h", "--help"), "help", "", "show this"),
-    Option(("--version",), "version", "", "show dumpkit's version"),
+    CallOption(("-c",), "commands", "COMMANDS", "run these commands (`;` between them) and end"),
+    CallOption(("-f",), "script", "SCRIPT", "run a command file, found here or beside the dump"),
+    CallOption(("-y", "--symbols"), "symbols", "PATH", "symbol path in WinDbg's syntax, before _NT_SYMBOL_PATH"),
+    CallOption(("--offline",), "offline", "", "ask no symbol server, whatever the symbol path says"),
+    CallOption(("--json",), "json", "", "write every command's result as a JSON object in one line"),
+    CallOption(("--keep-going",), "keep_going", "", "go on behind a command that failed"),
+    CallOption(("--no-echo",), "no_echo", "", "do not show prompt and command before their output (-f)"),
+    CallOption(("--log",), "log", "FILE", "write what is shown to a file, too"),
+    CallOption(("--time-zone",), "time_zone", "ZONE", "local (the default), utc, or hours east of UTC: -8, +5:30"),
+    CallOption(("--no-color", "--no-colour"), "plain", "", "no colours"),
+    CallOption(("-h", "--help"), "help", "", "show this"),
+    CallOption(("--version",), "version", "", "show dumpkit's version"),
 )
 
 #: First words that are no dump, and what they do.
@@ -87,7 +87,7 @@ class Options(Record):
     version: bool = False
 
 
-def option_lines(options: Sequence[Option], others: Sequence[Tuple[str, str]] = ()) -> List[str]:
+def option_lines(options: Sequence[CallOption], others: Sequence[Tuple[str, str]] = ()) -> List[str]:
     """A line of help for each option, behind those of other words."""
     rows = [*others, *((f"{', '.join(option.flags)} {option.value}".rstrip(), option.help) for option in options)]
     width = max(len(left) for left, _ in rows)
@@ -104,7 +104,7 @@ def help_text() -> str:
     return "\n".join(lines) + "\n" + _EXAMPLES
 
 
-def read_words(words: Sequence[str], options: Sequence[Option], usage: str) -> Tuple[Dict[str, Any], List[str]]:
+def read_words(words: Sequence[str], options: Sequence[CallOption], usage: str) -> Tuple[Dict[str, Any], List[str]]:
     """The values of options by their fields, and the other words; behind `--`, every word is one of these.
 
     Raises CommandError, with the usage, for words that do not fit.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Dict, Iterator, List, Sequence, Tuple
 
+from dumpkit import kernel
 from dumpkit.clock import Zone
 from dumpkit.commands import INDEX
 from dumpkit.errors import DumpkitError
@@ -106,11 +109,18 @@ def _example(command: Command) -> Iterator[str]:
     yield "```"
 
 
+def _import_results() -> None:
+    """Import what results are made of: modules that commands import when they are needed define Records, too."""
+    for module in walk_packages(kernel.__path__, "dumpkit.kernel."):
+        import_module(module.name)
+
+
 def _all_records(base: type) -> Dict[str, type]:
-    """Every Record by its name."""
+    """Every Record of dumpkit's own by its name."""
     found: Dict[str, type] = {}
     for each in base.__subclasses__():
-        found.update({each.__name__: each, **_all_records(each)})
+        if each.__module__.startswith("dumpkit."):
+            found.update({each.__name__: each, **_all_records(each)})
     return found
 
 
@@ -211,6 +221,7 @@ def index_page(commands: Sequence[Command]) -> str:
 
 def pages() -> Dict[str, str]:
     """Every page by its file's name. Third parties' commands are left out."""
+    _import_results()
     commands = list(own_commands().values())
     found = {file_name(command): page(command) for command in commands}
     assert len(found) == len(commands), "two commands' pages have one name"

@@ -62,7 +62,7 @@ class DeviceError(Record):
     errors: Tuple[str, ...]
 
 
-class MemoryError(Record):
+class FailingMemory(Record):
     """What a memory controller reported."""
 
     physical_address: Optional[Hex]
@@ -87,7 +87,7 @@ class HardwareError(Record):
     checks: Tuple[str, ...]
     machine_checks: Tuple[MachineCheck, ...]
     devices: Tuple[DeviceError, ...]
-    memory: Tuple[MemoryError, ...]
+    memory: Tuple[FailingMemory, ...]
     #: Names or GUIDs of the record's sections that say nothing of these, or cannot be read.
     others: Tuple[str, ...]
 
@@ -163,7 +163,7 @@ def _of_record(
         if each.location is not None
     ]
     devices += [DeviceError(each.location, None, ()) for each in _all(bodies, PciXDeviceSection) if each.location]
-    memory = [MemoryError(each.physical_address, each.error_type, each.place) for each in _all(bodies, MemorySection)]
+    memory = [FailingMemory(each.physical_address, each.error_type, each.place) for each in _all(bodies, MemorySection)]
     words = [
         f"{check.kind}: {', '.join(check.facts)}"
         for section in _all(bodies, XpfProcessorSection)
