@@ -284,9 +284,11 @@ class FileSymbols(Symbols):
         kernel = self._target.module_named(KERNEL)
         if kernel is None:
             return f"{name} is not known: the kernel is not among the modules; name the one to look in (module!{name})"
-        others = len(self._loaded) - 1
-        beyond = f", nor in {others} other modules with symbols" if others > 0 else ""
-        return self._missing(name, kernel) + beyond
+        answer = self._missing(name, kernel)
+        at_kernel = self.load(kernel)
+        others = sum(loaded.file is not None for loaded in self._loaded.values() if loaded is not at_kernel)
+        beyond = f"; nor do the symbols of other modules ({others}) have it" if others else ""
+        return answer + beyond
 
 
 class Symbolizer(FileSymbols):

@@ -266,6 +266,19 @@ def test_a_name_without_a_module_is_the_kernels_or_one_of_a_module_that_is_loade
     assert target.symbols.address_of("TestDriver") == BASE
 
 
+def test_a_missing_name_counts_the_other_modules_that_have_symbols_and_no_others(target, tmp_path):
+    target.symbols.address_of("KeBugCheckEx")
+    target.symbols.nearest(BASE)
+    with pytest.raises(SymbolError, match=r"Nowhere is not in .*; nor do the symbols of other modules \(1\) have it$"):
+        target.symbols.address_of("Nowhere")
+    opened = open_dump(write_dump(tmp_path), offline=True)
+    for module in opened.modules:
+        opened.symbols.nearest(module.base)
+    with pytest.raises(SymbolError, match="Nowhere is not known: nt has no symbols: there is no symbol path$"):
+        opened.symbols.address_of("Nowhere")
+    opened.close()
+
+
 def test_a_module_that_is_not_there_is_said_to_be_missing(target):
     with pytest.raises(SymbolError, match="nosuch!Name: no module is called nosuch"):
         target.symbols.address_of("nosuch!Name")
