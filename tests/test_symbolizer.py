@@ -274,7 +274,7 @@ def test_a_missing_name_counts_the_other_modules_that_have_symbols_and_no_others
     opened = open_dump(write_dump(tmp_path), offline=True)
     for module in opened.modules:
         opened.symbols.nearest(module.base)
-    with pytest.raises(SymbolError, match="Nowhere is not known: nt has no symbols: there is no symbol path$"):
+    with pytest.raises(SymbolError, match=r"Nowhere is not known: nt has no symbols: there is no symbol path$"):
         opened.symbols.address_of("Nowhere")
     opened.close()
 
