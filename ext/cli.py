@@ -165,6 +165,8 @@ def _run(words: List[str]) -> int:
         if options.commands is not None:
             return run_commands(session, options.commands)
         return _run_piped(session)
+    except UnwritableError:
+        raise
     except DumpkitError as error:
         complain(session, error)
         return UNUSABLE
@@ -197,7 +199,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        Output(sys.stdout).flush()
+        return status
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted\n")
         return INTERRUPTED

@@ -182,7 +182,7 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise UnwritableError(f"Cannot write output: {error.strerror or error}") from error
+            raise _unwritable(error) from error
 
     def _to_end(self, lines: Sequence[Line]) -> Optional[int]:
         """Where the text of some lines is cut: before the line end of an unfinished one."""
@@ -191,12 +191,21 @@ class Output:
         return -1 if self.is_within_line and lines else None
 
     def flush(self) -> None:
-        """Let everything written so far be seen, an unfinished line ended."""
+        """Let everything written so far be seen, an unfinished line ended. A full disk may be noticed here only."""
         if self.is_within_line:
             self._write(("",))
-        self.stream.flush()
-        if self.log is not None:
-            self.log.flush()
+        try:
+            self.stream.flush()
+            if self.log is not None:
+                self.log.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> UnwritableError:
+    return UnwritableError(f"Cannot write output: {error.strerror or error}")
 
 
 def linked_table(rows: Sequence[Sequence[Line]], right: Sequence[int] = (), indent: str = "") -> Iterator[Line]:

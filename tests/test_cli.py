@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,11 +111,13 @@ def test_words_behind_two_dashes_are_no_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["--help"], ["help"], ["DUMP", "-c", "r"], ["check", "DUMP"], ["triage", "--help"]])
-def test_a_full_disk_is_one_line(words: list, dump: str) -> None:
+def test_a_full_disk_is_one_line(words: list, unbuffered: str, dump: str) -> None:
     command = [sys.executable, "-m", "dumpkit", *(dump if word == "DUMP" else word for word in words)]
+    places = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=places, check=False)
     assert done.returncode in (1, 2)
     assert done.stderr == "Cannot write output: No space left on device\n"
 
