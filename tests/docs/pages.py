@@ -10,7 +10,8 @@ from pathlib import Path
 from pkgutil import walk_packages
 from typing import Dict, Iterator, List, Sequence, Tuple
 
-from dumpkit import kernel
+import dumpkit.commands
+import dumpkit.kernel
 from dumpkit.clock import Zone
 from dumpkit.commands import INDEX
 from dumpkit.errors import DumpkitError
@@ -111,8 +112,9 @@ def _example(command: Command) -> Iterator[str]:
 
 def _import_results() -> None:
     """Import what results are made of: modules that commands import when they are needed define Records, too."""
-    for module in walk_packages(kernel.__path__, "dumpkit.kernel."):
-        import_module(module.name)
+    for package in (dumpkit.commands, dumpkit.kernel):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
 
 
 def _all_records(base: type) -> Dict[str, type]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import ndiff
 from typing import Dict, Set
 
 import pytest
@@ -20,7 +21,13 @@ def test_every_commands_page_is_what_its_registry_entry_makes() -> None:
     made = pages()
     there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
     stale = sorted(name for name in {*made, *there} if made.get(name) != there.get(name))
-    assert stale == [], "python -m tests.docs writes them anew"
+    changes = [
+        line
+        for name in stale
+        for line in ndiff(there.get(name, "").split("\n"), made.get(name, "").split("\n"))
+        if line[0] != " "
+    ]
+    assert changes == [], f"python -m tests.docs writes {stale} anew"
 
 
 def test_the_fields_of_a_triage_row_are_documented() -> None:

@@ -119,7 +119,7 @@ def test_a_name_that_does_not_resolve_is_told(tmp_path, monkeypatch):
 
 
 def test_a_name_server_that_does_not_answer_costs_little(tmp_path, monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: time.sleep(8))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: time.sleep(8) or [])
     found = SymbolFinder(f"srv*{tmp_path}*http://slow.invalid/sym")
     assert seconds_for(lambda: failure(found)) < 2.5
     assert "its name does not resolve in " in failure(found)
