@@ -99,6 +99,7 @@ def test_an_undamaged_dump_gives_everything(dump_type: int) -> None:
     assert (pages, got) == (11, 8 * PAGE_SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dump_type", WRITERS)
 def test_bits_flipped_in_headers_and_tables_do_no_harm(dump_type: int) -> None:
     data = small_dump(dump_type)
@@ -112,6 +113,7 @@ def test_bits_flipped_in_headers_and_tables_do_no_harm(dump_type: int) -> None:
     assert outcomes == {str, tuple}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dump_type", WRITERS)
 def test_every_single_bit_of_the_page_list_can_be_wrong(dump_type: int) -> None:
     data = small_dump(dump_type)
@@ -152,6 +154,7 @@ def test_a_truncated_dump_says_so(dump_type: int) -> None:
     assert physical.explain(lost).endswith("lies beyond the end of the file (truncated)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dump_type", WRITERS)
 def test_zeroes_and_noise_behind_a_good_header_do_no_harm(dump_type: int) -> None:
     data = small_dump(dump_type)
