@@ -21,6 +21,16 @@ ARGUMENTS: Dict[str, Tuple[str, ...]] = {
     **dict.fromkeys(("db", "dw", "dd", "dc", "dq", "df", "dD", "da", "du", "dp", "dW"), _MEMORY),
     **dict.fromkeys(("dps", "dqs", "dds", "dpp", "dqp", "ddp", "dpa", "dpu", "dda", "ddu", "dqa", "dqu"), _POINTERS),
     **dict.fromkeys(("!db", "!dw", "!dd", "!dc", "!dq", "!dp"), ("1ad000 L4", "0 L2")),
+    # Commands that run commands: with an address for a condition, z would run its line for ever.
+    "z": ("0", "zz"),
+    "j": ("1 '.echo one' ; '.echo other'",),
+    ".if": ("(1) {{.echo yes}} .else {{.echo no}}",),
+    ".while": ("(0) {{.echo never}}",),
+    ".do": ("{{.echo once}} (0)",),
+    ".for": ("(r $t19=0; @$t19<2; r $t19=@$t19+1) {{.echo round}}",),
+    ".foreach": ("(word {{.echo a b}}) {{.echo word}}",),
+    ".block": ("{{.echo block}}",),
+    ".catch": ("{{? zz}}",),
     "?": ("{sp}+8", "nt", "@rip", "nt!KeBugCheckEx", "@$thread", "poi({sp})", "zz!zz", "1+"),
     "??": ("1+2", "sizeof(nt!_KTHREAD)", "((nt!_KTHREAD *)@$thread)->Priority"),
     "~": ("0s", "{processor}s", "{processor}s; r", "{processor}s; k", "99s"),
@@ -83,7 +93,8 @@ SHORT = (
 
 #: Commands that end a session, change where it looks for files or write some: nothing in them is a backend's.
 LEFT_OUT = frozenset(
-    "q qq qd quit exit n .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$< .sympath .symfix .reload sym".split()
+    "q qq qd quit exit n .writemem .logopen .logappend .logclose $$>< $>< $$>a< $>a< $< $$<"
+    " .sympath .symfix .reload sym".split()
 )
 
 
